@@ -1,0 +1,1 @@
+"""The ``headgate`` command: one file per group of verbs, no logic."""

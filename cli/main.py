@@ -1,0 +1,58 @@
+"""The entry point: registers the commands, and is the one place that turns errors into words and exit codes."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+import typer
+
+from cli import fleets, quickstart, releases, versions
+from cli.display import print_json, say
+from registry.errors import HeadgateError
+
+app = typer.Typer(
+    name="headgate",
+    help="A release pipeline for self-hosted LLMs: from a hub to a canary-verified fleet, with evidence.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+app.command()(quickstart.quickstart)
+app.command()(releases.release)
+app.command()(releases.promote)
+app.command()(versions.versions)
+app.command()(versions.show)
+app.command()(fleets.status)
+app.command()(fleets.down)
+
+_INTERRUPTED = 130  # 128 + SIGINT, as shells report it
+
+
+def run() -> None:
+    """The console script: run the command line, exit with its code."""
+    sys.exit(main(sys.argv[1:]))
+
+
+def main(arguments: list[str]) -> int:
+    """Run one command and return its exit code (registry/errors.py lists them)."""
+    try:
+        app(arguments, standalone_mode=False)
+    except HeadgateError as error:
+        return _failed(error, as_json="--json" in arguments)
+    except click.ClickException as error:
+        error.show()
+        return 2
+    except (KeyboardInterrupt, click.Abort):
+        say("Stopped. Nothing was published; the same command again continues where this one ended.")
+        return _INTERRUPTED
+    return 0
+
+
+def _failed(error: HeadgateError, *, as_json: bool) -> int:
+    say(f"\n{error}")
+    if as_json:
+        parts = {"what": error.what, "why": error.why, "next": error.next_step}
+        kind = type(error).__name__
+        print_json({"ok": False, "exit_code": error.exit_code, "error": {"kind": kind, **parts}})
+    return error.exit_code

@@ -1,0 +1,39 @@
+"""``headgate quickstart``: the whole way, on this machine, with a model made on the spot."""
+
+from __future__ import annotations
+
+import time
+from typing import Annotated
+
+import typer
+
+from cli import prefect_settings
+from cli.display import Display, print_json, print_table
+from cli.releases import Json
+
+
+def quickstart(
+    model: Annotated[
+        str | None,
+        typer.Option(help="ORG/NAME on the hub, instead of a tiny model trained on the spot."),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Release v1, roll out v2 behind a canary, and see v3 rejected: real engines, gates and gateway."""
+    started = time.monotonic()
+    prefect_settings.apply()
+    from examples.quickstart.walkthrough import walk
+
+    with Display(bars=not as_json):
+        result = walk(model)
+    if as_json:
+        print_json(result)
+        return
+    rows = [["published", ", ".join(result["versions"])]]
+    rows += [["rejected", f"{r['name']}: {r['reason']}"] for r in result["rejected"]]
+    rows.append(["weights moved", " -> ".join(f"{w} %" for w in result["rollout"]["weights"])])
+    rows += [[f"seconds, {name}", f"{seconds:.1f}"] for name, seconds in result["stages"].items()]
+    rows.append(["seconds, all", f"{time.monotonic() - started:.1f}"])
+    rows.append(["reports", result["reports"]])
+    rows.append(["serving now", f"{result['gateway']} (stop it with `headgate down --fleet quickstart`)"])
+    print_table("Quickstart", ["", ""], rows)

@@ -1,0 +1,73 @@
+"""``headgate release`` and ``headgate promote``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from cli import prefect_settings
+from cli.display import Display, print_json, print_table
+
+Json = Annotated[bool, typer.Option("--json", help="One compact JSON object as the last line of output.")]
+
+
+def release(
+    spec: Annotated[Path, typer.Argument(help="The spec file; examples/quickstart.yaml explains every key.")],
+    as_json: Json = False,
+) -> None:
+    """Take a model from a hub to a version with evidence, and to the fleet when the spec says so."""
+    from flows.spec import load_spec
+
+    loaded = load_spec(spec)
+    prefect_settings.apply()
+    from flows.release import release as flow
+
+    with Display(bars=not as_json):
+        result = flow(loaded)
+    show_release(result, as_json=as_json)
+
+
+def promote(
+    version: Annotated[str, typer.Argument(help="NAME/NUMBER, as `headgate versions` lists it.")],
+    spec: Annotated[
+        Path | None, typer.Option(help="Take the rollout section of this spec file; else the defaults.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Roll a published version out to the fleet, judged step by step; an older version rolls back."""
+    from flows.spec import Rollout, load_spec
+
+    rollout = load_spec(spec).rollout if spec else Rollout()
+    prefect_settings.apply()
+    from flows.promote import promote as flow
+
+    with Display(bars=not as_json):
+        result = flow(version, rollout)
+    if as_json:
+        print_json({"version": version, "rollout": result, "ok": True})
+    else:
+        print_table(f"Rollout of {version}", ["", ""], _rows(result))
+
+
+def show_release(result: dict[str, Any], *, as_json: bool) -> None:
+    """Print what a release came to."""
+    if as_json:
+        print_json({**result, "ok": True})
+        return
+    rows = [["version", result["version"]]]
+    rows += [[judge, outcome] for judge, outcome in result["verdicts"].items()]
+    rows.append(["scan policy", result["scan"]])
+    rows += [[f"{name} digest", digest] for name, digest in result["digests"].items()]
+    rows += [[f"rollout {name}", value] for name, value in _rows(result.get("rollout", {}))]
+    rows.append(["report", result["report"]])
+    print_table("Release", ["", ""], rows)
+
+
+def _rows(values: dict[str, Any]) -> list[list[str]]:
+    return [[name, _text(value)] for name, value in values.items() if value is not None]
+
+
+def _text(value: Any) -> str:
+    return " -> ".join(str(item) for item in value) if isinstance(value, list) else str(value)

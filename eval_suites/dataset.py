@@ -1,0 +1,141 @@
+"""Reads a task's rows (JSONL) and says what is wrong with them before a server is started for them.
+
+Checks only what the task uses: other fields of a row are the owner's business. How rows become
+prompts is lm-eval's work; ``render`` shows the same text here, to find items that ask the same.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from eval_suites.suite_spec import PLACEHOLDER, Kind, TaskSpec
+from registry.errors import UsageError
+
+Row = Mapping[str, Any]
+_SHOWN_PROBLEMS = 5
+_DATE = re.compile(r"\d{4}-\d{2}-\d{2}")  # pyarrow reads a column of these as timestamps
+_CHANCE_ROUNDING = 0.005  # lets a suite write 0.33 for a third
+
+
+def read_rows(path: Path) -> tuple[Row, ...]:
+    """The objects of a JSONL file in order, blank lines left out; raises UsageError naming the line."""
+    try:
+        lines = path.read_text(encoding="utf-8").split("\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(
+            f"the dataset {path} cannot be read",
+            why=getattr(error, "strerror", None) or str(error),
+            next_step="give `dataset` a path relative to the suite file, to a UTF-8 JSONL file",
+        ) from None
+    rows = tuple(_row(path, number, line) for number, line in enumerate(lines, 1) if line.strip())
+    if not rows:
+        raise UsageError(f"the dataset {path} is empty", next_step="write one JSON object per line")
+    return rows
+
+
+def check_rows(task: TaskSpec, rows: Sequence[Row], where: str) -> None:
+    """Raises UsageError with the first problems of the rows for this task; items count from 1."""
+    problems = list(_problems(task, rows)) or list(_set_problems(task, rows))
+    if not problems:
+        return
+    shown = "".join(f"\n  {problem}" for problem in problems[:_SHOWN_PROBLEMS])
+    more = f"\n  and {len(problems) - _SHOWN_PROBLEMS} more" if len(problems) > _SHOWN_PROBLEMS else ""
+    raise UsageError(
+        f"{where} does not fit its task {task.name!r}:{shown}{more}",
+        next_step="mend the rows or the task and run the same command again",
+    )
+
+
+def render(task: TaskSpec, row: Row) -> str:
+    """The prompt of one row, as lm-eval renders it without worked examples."""
+    return PLACEHOLDER.sub(lambda found: str(row[found[1]]), task.prompt)
+
+
+def _row(path: Path, number: int, line: str) -> Row:
+    try:
+        value = json.loads(line, parse_constant=_refuse_constant)
+    except ValueError as error:
+        raise UsageError(f"{path}, line {number}, is not JSON", why=str(error)) from None
+    if not isinstance(value, dict):
+        raise UsageError(f"{path}, line {number}, is not a JSON object", why=f"it is {line.strip()[:40]!r}")
+    return value
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is no JSON number")
+
+
+def _problems(task: TaskSpec, rows: Sequence[Row]) -> Iterator[str]:
+    for number, row in enumerate(rows, 1):
+        for problem in _row_problems(task, row):
+            yield f"item {number}: {problem}"
+
+
+def _used_fields(task: TaskSpec) -> list[str]:
+    return [*task.prompt_fields, *([task.choices] if task.choices else []), task.answer]
+
+
+def _row_problems(task: TaskSpec, row: Row) -> Iterator[str]:
+    absent = [field for field in _used_fields(task) if field not in row]
+    if absent:
+        yield f"has no field {', '.join(map(repr, absent))}; it has {', '.join(map(repr, row))}"
+        return
+    for field in task.prompt_fields:
+        if not _is_scalar(row[field]):
+            yield f"field {field!r} is no text or number: {row[field]!r}"
+    answer = row[task.answer]
+    if task.choices:
+        yield from _choice_problems(row[task.choices], answer)
+        if render(task, row).isdigit():
+            yield "its prompt is a bare number, which lm-eval would take for an index"
+    elif not isinstance(answer, str) or not answer or answer != answer.strip() or "\n" in answer:
+        yield f"its answer is not one line of text without surrounding white space: {answer!r}"
+
+
+def _choice_problems(choices: Any, answer: Any) -> Iterator[str]:
+    texts = choices if isinstance(choices, list) else []
+    if len(texts) < 2 or not all(isinstance(text, str) and text and text == text.strip() for text in texts):
+        yield f"its choices are not a list of texts without surrounding white space: {choices!r}"
+    elif len(set(texts)) < len(texts):
+        yield f"a choice is given twice: {choices!r}"
+    elif not _is_answer(answer, texts):
+        yield f"its answer {answer!r} is neither an index nor a text of its {len(texts)} choices"
+
+
+def _is_answer(answer: Any, texts: list[str]) -> bool:
+    if isinstance(answer, str):
+        return answer in texts
+    return isinstance(answer, int) and not isinstance(answer, bool) and 0 <= answer < len(texts)
+
+
+def _is_scalar(value: Any) -> bool:
+    return isinstance(value, str | int | float) and not isinstance(value, bool)
+
+
+def _looks_like_dates(value: Any) -> bool:
+    texts = value if isinstance(value, list) else [value]
+    return all(isinstance(text, str) and _DATE.match(text) for text in texts)
+
+
+def _set_problems(task: TaskSpec, rows: Sequence[Row]) -> Iterator[str]:
+    first: dict[str, int] = {}
+    for number, row in enumerate(rows, 1):
+        asked = json.dumps([render(task, row), row.get(task.choices or ""), row[task.answer]])
+        if asked in first:
+            yield f"item {number} asks the same as item {first[asked]}"
+        first.setdefault(asked, number)
+    for field in _used_fields(task):
+        if all(_looks_like_dates(row[field]) for row in rows):
+            yield f"the field {field!r} holds only dates, which lm-eval's reader would turn into no text"
+    if len({type(row[task.answer]) for row in rows}) > 1:
+        yield f"the field {task.answer!r} is a text in some items and a number in others"
+    if task.few_shot >= len(rows):
+        yield f"few_shot {task.few_shot} needs more than the {len(rows)} items there are"
+    if task.kind is Kind.CHOICES:
+        guessing = sum(1 / len(row[task.choices or ""]) for row in rows) / len(rows)
+        if task.chance < guessing - _CHANCE_ROUNDING:
+            yield f"chance {task.chance} is below what guessing scores here, {guessing:.3f}"

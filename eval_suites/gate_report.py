@@ -1,0 +1,85 @@
+"""The gate's verdict as Markdown for people: answer first, then what to do, then the numbers.
+
+Only words what the verdict holds; used for the run's artifact and its report.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from eval_suites.gate import CANDIDATE, describe
+from eval_suites.suite import Suite
+from judging.verdict import FailureClass, Finding, Outcome, Verdict
+
+_ANSWER = {
+    Outcome.PASS: "Passed: no task lost more than its margin.",
+    Outcome.FAIL: "Failed: the candidate is measurably worse than its margin allows.",
+    Outcome.INCONCLUSIVE: "Inconclusive: the items do not decide whether the candidate is good enough.",
+    Outcome.ERROR: "Error: the measurement itself is broken, so the candidate was not judged.",
+}
+_NEXT = {
+    FailureClass.MODEL: "Next: use a gentler recipe or another source; this candidate is not released.",
+    FailureClass.CONFIG: "Next: mend the suite or the spec as said below, then run again.",
+    FailureClass.INFRA: "Next: run again; what was measured well is reused.",
+}
+_COLUMNS = ("Task", "Against", "Outcome", "Baseline", "Candidate", "Difference", "Margin", "What was seen")
+
+
+def to_markdown(suite: Suite, verdict: Verdict) -> str:
+    """The gate report; one table row per finding, with bounds and flips in its last column."""
+    return "\n".join([*_head(suite, verdict), "", *_table(verdict), "", *_how_to_read(suite), ""])
+
+
+def _head(suite: Suite, verdict: Verdict) -> Iterator[str]:
+    yield f"# Quality gate: {verdict.outcome}"
+    yield ""
+    yield _ANSWER[verdict.outcome]
+    if verdict.failure_class and not verdict.passed:
+        yield _NEXT[verdict.failure_class]
+    yield ""
+    yield f"Suite `{suite.name}` ({suite.digest.short}): {_cell(suite.spec.description)}"
+
+
+def _table(verdict: Verdict) -> Iterator[str]:
+    yield _row(_COLUMNS)
+    yield _row("---" for _ in _COLUMNS)
+    for finding in verdict.findings:
+        yield _row(_cells(finding))
+
+
+def _how_to_read(suite: Suite) -> Iterator[str]:
+    yield (
+        f"Passing means: the one-sided {100 * (1 - suite.alpha):.4g} % lower bound of each paired difference"
+        " lies above minus the margin. Failing means: the upper bound lies below it."
+    )
+
+
+def _cells(finding: Finding) -> Iterator[str]:
+    against, _, task = finding.name.partition("/")
+    yield task
+    yield "-" if against == CANDIDATE else against
+    yield f"**{finding.outcome}**"
+    yield _percent(finding.baseline)
+    yield _percent(finding.candidate)
+    yield _difference(finding)
+    yield f"{-100 * finding.bound:.4g}" if finding.bound is not None and finding.bound < 0 else "-"
+    yield finding.message.removeprefix(f"{describe(task, against)}: ")
+
+
+def _difference(finding: Finding) -> str:
+    if finding.baseline is None or finding.candidate is None:
+        return "-"
+    return f"{100 * (finding.candidate - finding.baseline):+.2f}"
+
+
+def _percent(fraction: float | None) -> str:
+    return "-" if fraction is None else f"{100 * fraction:.2f} %"
+
+
+def _row(cells: Iterator[str] | tuple[str, ...]) -> str:
+    return f"| {' | '.join(map(_cell, cells))} |"
+
+
+def _cell(text: str) -> str:
+    """Text that stays in its cell: no bar, no line break."""
+    return " ".join(text.replace("|", "\\|").split())

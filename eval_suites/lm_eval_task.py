@@ -1,0 +1,61 @@
+"""Renders a suite's task as a task file of lm-eval 0.4.13; pure text, nothing is run.
+
+One metric and one filter per task, so that a sample has exactly one value. Whoever runs lm-eval writes
+the files, points ``TaskManager(include_path=DIR, include_defaults=False)`` at them and seeds few-shot.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import yaml
+
+from eval_suites.suite import EvalTask, Suite
+from eval_suites.suite_spec import Kind
+
+# Takes the first line; lm-eval strips what a regex finds, and a completion starts with a space.
+_FIRST_LINE = {
+    "name": "line",
+    "filter": [{"function": "regex", "regex_pattern": "[^\\n]*"}, {"function": "take_first"}],
+}
+
+
+def render_tasks(suite: Suite) -> dict[str, str]:
+    """File name -> text of one lm-eval task file per task."""
+    return {f"{task.name}.yaml": render_task(task) for task in suite.tasks}
+
+
+def render_task(task: EvalTask) -> str:
+    """The YAML of one lm-eval task; a task's rows are read from its absolute path."""
+    spec = task.spec
+    fields: dict[str, Any] = {
+        "task": spec.name,
+        "dataset_path": "json",
+        "dataset_kwargs": {"data_files": {"test": str(task.dataset)}},
+        "test_split": "test",
+        # Naming the split makes lm-eval leave the item itself out of its own worked examples.
+        "fewshot_split": "test",
+        "num_fewshot": spec.few_shot,
+        "doc_to_text": spec.prompt,
+        "doc_to_target": spec.answer,
+        "target_delimiter": " ",
+        "metric_list": [{"metric": str(spec.metric), "aggregation": "mean", "higher_is_better": True}],
+        **_how_asked(task),
+        "metadata": {"version": 1.0},
+    }
+    return yaml.safe_dump(fields, sort_keys=False, allow_unicode=True, width=2**16)
+
+
+def _how_asked(task: EvalTask) -> dict[str, Any]:
+    if task.spec.kind is Kind.CHOICES:
+        return {"output_type": "multiple_choice", "doc_to_choice": task.spec.choices}
+    return {
+        "output_type": "generate_until",
+        "generation_kwargs": {
+            "until": ["\n"],
+            "max_gen_toks": task.spec.max_tokens,
+            "do_sample": False,
+            "temperature": 0.0,
+        },
+        "filter_list": [_FIRST_LINE],
+    }

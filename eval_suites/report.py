@@ -1,0 +1,102 @@
+"""What one model scored, item by item, and how the items of two models pair up.
+
+Read from the evaluation engine's result and kept as evidence. Scores are carried as they came,
+missing and non-finite ones included; what they mean is left to ``gate``.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from registry.errors import InfrastructureError
+
+
+@dataclass(frozen=True, order=True)
+class Item:
+    """One scored item: which row, which text the model saw (lm-eval's hashes), and its score."""
+
+    doc_id: int
+    doc_hash: str
+    prompt_hash: str
+    value: float
+
+
+@dataclass(frozen=True)
+class EvalReport:
+    """Per task: the items in the order of doc_id, each at most once, and how many were requested."""
+
+    items: Mapping[str, tuple[Item, ...]]
+    requested: Mapping[str, int]
+
+    @classmethod
+    def from_engine(cls, result: Mapping[str, Any]) -> EvalReport:
+        """Read ``samples`` and ``requested``; raises InfrastructureError if the result has another form."""
+        try:
+            return cls.from_json(result)
+        except (KeyError, TypeError, ValueError) as error:
+            raise InfrastructureError(
+                "the evaluation engine's result cannot be read",
+                why=f"{type(error).__name__}: {error}",
+                next_step="see the engine's log in the run folder",
+            ) from error
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> EvalReport:
+        """Read what ``to_json`` wrote; raises KeyError, TypeError or ValueError on anything else."""
+        items: dict[str, dict[int, Item]] = {}
+        for sample in value["samples"]:
+            item = _item(sample)
+            if items.setdefault(str(sample["task"]), {}).setdefault(item.doc_id, item) is not item:
+                raise ValueError(f"task {sample['task']} scored item {item.doc_id} twice")
+        requested = {str(task): int(count) for task, count in dict(value["requested"]).items()}
+        return cls({task: tuple(sorted(found.values())) for task, found in items.items()}, requested)
+
+    def to_json(self) -> dict[str, Any]:
+        """A mapping in the engine's own form; a score that is no finite number is null."""
+        samples = [_sample(task, item) for task, items in sorted(self.items.items()) for item in items]
+        return {"samples": samples, "requested": dict(self.requested)}
+
+    def values(self, task: str) -> tuple[float, ...]:
+        """The scores of a task in the order of doc_id; none for a task that was not run."""
+        return tuple(item.value for item in self.items.get(task, ()))
+
+
+@dataclass(frozen=True)
+class Pairing:
+    """What forbids a comparison: doc_ids of rows that differ, and of equal rows asked differently."""
+
+    unmatched: tuple[int, ...]
+    drifted: tuple[int, ...]
+
+
+def pair(baseline: Sequence[Item], candidate: Sequence[Item]) -> Pairing:
+    """The doc_ids of rows that only one side has or that differ, and of equal rows with unequal prompts."""
+    before, after = _by_id(baseline), _by_id(candidate)
+    shared = before.keys() & after.keys()
+    other_row = {doc for doc in shared if before[doc].doc_hash != after[doc].doc_hash}
+    drifted = {doc for doc in shared - other_row if before[doc].prompt_hash != after[doc].prompt_hash}
+    unmatched = (before.keys() ^ after.keys()) | other_row
+    return Pairing(tuple(sorted(unmatched)), tuple(sorted(drifted)))
+
+
+def _by_id(items: Iterable[Item]) -> dict[int, Item]:
+    return {item.doc_id: item for item in items}
+
+
+def _item(sample: Mapping[str, Any]) -> Item:
+    value = sample["value"]
+    score = math.nan if value is None else float(value)
+    return Item(int(sample["doc_id"]), str(sample["doc_hash"]), str(sample["prompt_hash"]), score)
+
+
+def _sample(task: str, item: Item) -> dict[str, Any]:
+    return {
+        "task": task,
+        "doc_id": item.doc_id,
+        "doc_hash": item.doc_hash,
+        "prompt_hash": item.prompt_hash,
+        "value": item.value if math.isfinite(item.value) else None,
+    }

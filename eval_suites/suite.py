@@ -1,0 +1,103 @@
+"""Loads a suite file with its datasets into one checked value that knows its digest.
+
+A suite is found by name among the shipped ones or by path. Nothing here asks a model: rendering for
+lm-eval is ``lm_eval_task``, judging is ``gate``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from eval_suites.dataset import check_rows, read_rows
+from eval_suites.suite_spec import SuiteSpec, TaskSpec
+from registry.digest import Digest
+from registry.errors import UsageError
+from registry.validation import did_you_mean, explain, read_yaml
+
+SHIPPED = Path(__file__).resolve().parent
+
+
+@dataclass(frozen=True)
+class EvalTask:
+    """A task with its dataset: absolute path, content digest and number of items."""
+
+    spec: TaskSpec
+    dataset: Path
+    dataset_digest: Digest
+    items: int
+
+    @property
+    def name(self) -> str:
+        """The task's name, unique in its suite."""
+        return self.spec.name
+
+
+@dataclass(frozen=True)
+class Suite:
+    """A loaded suite: what was written, and its tasks in that order."""
+
+    spec: SuiteSpec
+    tasks: tuple[EvalTask, ...]
+
+    @property
+    def name(self) -> str:
+        """The suite's name."""
+        return self.spec.name
+
+    @property
+    def alpha(self) -> float:
+        """The one-sided error rate of each judgement."""
+        return self.spec.alpha
+
+    @cached_property
+    def digest(self) -> Digest:
+        """Covers all that can change a score or a verdict: not the description, nor where files lie."""
+        written = self.spec.model_dump(
+            mode="json", exclude={"description": True, "tasks": {"__all__": {"dataset"}}}
+        )
+        return Digest.of_json(
+            {"suite": written, "datasets": [str(task.dataset_digest) for task in self.tasks]}
+        )
+
+
+def load_suite(path: Path) -> Suite:
+    """Read and check a suite file and its datasets; raises UsageError with the path of each wrong key."""
+    written = read_yaml(path)
+    try:
+        spec = SuiteSpec.model_validate(written)
+    except ValidationError as error:
+        raise explain(error, SuiteSpec, str(path)) from None
+    return Suite(spec, tuple(_load_task(task, path) for task in spec.tasks))
+
+
+def find_suite(name_or_path: str, relative_to: Path | None = None) -> Suite:
+    """The shipped suite of this name, else the suite file at this path (against ``relative_to``)."""
+    if _is_path(name_or_path):
+        return load_suite((relative_to or Path()) / name_or_path)
+    if name_or_path in shipped_suites():
+        return load_suite(SHIPPED / f"{name_or_path}.yaml")
+    raise UsageError(
+        f"no suite is called {name_or_path!r}",
+        why=did_you_mean(name_or_path, shipped_suites()),
+        next_step="name a shipped suite or give the path of a suite file ending in .yaml",
+    )
+
+
+def shipped_suites() -> list[str]:
+    """The names of the suites that come with Headgate, sorted."""
+    return sorted(path.stem for path in SHIPPED.glob("*.yaml"))
+
+
+def _is_path(name: str) -> bool:
+    return "/" in name or name.endswith((".yaml", ".yml"))
+
+
+def _load_task(spec: TaskSpec, suite_path: Path) -> EvalTask:
+    dataset = (suite_path.parent / spec.dataset).resolve()
+    rows = read_rows(dataset)
+    check_rows(spec, rows, str(dataset))
+    return EvalTask(spec, dataset, Digest.of_file(dataset), len(rows))

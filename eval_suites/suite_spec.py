@@ -1,0 +1,104 @@
+"""The form of a suite file: what a domain owner may write, and which of it makes no sense.
+
+A suite is data, never code. A prompt is text with ``{{field}}`` placeholders and nothing else of the
+template language behind it, because lm-eval renders prompts with an unsandboxed Jinja. The rows and
+the files are left to ``dataset`` and ``suite``.
+"""
+
+from __future__ import annotations
+
+import re
+from enum import StrEnum
+from typing import Annotated, Self
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+PLACEHOLDER = re.compile(r"\{\{\s*([A-Za-z_][A-Za-z0-9_]*)\s*\}\}")
+_TEMPLATE_SYNTAX = re.compile(r"\{\{|\}\}|\{%|%\}|\{#|#\}")
+
+
+class Kind(StrEnum):
+    """How a task is asked: rank given continuations by likelihood, or generate one line greedily."""
+
+    CHOICES = "choices"
+    GENERATE = "generate"
+
+
+class Metric(StrEnum):
+    """What an item scores, 0 or 1: the likeliest choice is the answer, or the generated line equals it."""
+
+    ACC = "acc"
+    EXACT_MATCH = "exact_match"
+
+
+_METRIC_OF = {Kind.CHOICES: Metric.ACC, Kind.GENERATE: Metric.EXACT_MATCH}
+
+
+def _check_prompt(prompt: str) -> str:
+    rest = _TEMPLATE_SYNTAX.search(PLACEHOLDER.sub("", prompt))
+    if rest:
+        raise ValueError(
+            f"only {{{{field}}}} placeholders are allowed, not {rest[0]!r}: a suite carries no code"
+        )
+    if not PLACEHOLDER.search(prompt):
+        raise ValueError("names no field of the row; write it as {{field}}")
+    if prompt != prompt.rstrip():
+        # The continuation brings its own leading space; two in a row are other tokens than the model knows.
+        raise ValueError("ends in white space; drop it, the answer is joined with one space")
+    return prompt
+
+
+Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")]
+Prompt = Annotated[str, AfterValidator(_check_prompt)]
+
+
+class TaskSpec(BaseModel):
+    """One task of a suite file; the fields are explained in the example suite."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    name: Name
+    dataset: str = Field(min_length=1)
+    kind: Kind
+    prompt: Prompt
+    choices: str | None = None
+    answer: str = "answer"
+    metric: Metric
+    chance: float = Field(ge=0, lt=1)
+    margin: float = Field(gt=0, lt=1)
+    few_shot: int = Field(default=0, ge=0, le=64)
+    max_tokens: int = Field(default=32, ge=1, le=4096)
+
+    @model_validator(mode="after")
+    def _check_kind(self) -> Self:
+        if self.metric is not _METRIC_OF[self.kind]:
+            raise ValueError(f"`kind: {self.kind}` is measured by `metric: {_METRIC_OF[self.kind]}`")
+        if (self.choices is not None) is not (self.kind is Kind.CHOICES):
+            raise ValueError(
+                "`choices` names the row's list of choices: for `kind: choices`, and only for it"
+            )
+        return self
+
+    @property
+    def prompt_fields(self) -> tuple[str, ...]:
+        """The fields of a row that the prompt shows."""
+        return tuple(dict.fromkeys(PLACEHOLDER.findall(self.prompt)))
+
+
+class SuiteSpec(BaseModel):
+    """A suite file: tasks, and the error rate (one-sided alpha) at which each is judged."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    name: Name
+    description: str = Field(min_length=1)
+    alpha: float = Field(default=0.05, gt=0, lt=0.5)
+    tasks: tuple[TaskSpec, ...] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _check_names(self) -> Self:
+        names = [task.name for task in self.tasks]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f"task names are given twice: {', '.join(twice)}")
+        return self

@@ -1,0 +1,1 @@
+"""Commented specs, and the quickstart."""

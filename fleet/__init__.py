@@ -1,0 +1,1 @@
+"""Progressive delivery: a canary's plan, its judge, its state machine, and the fleets that serve it."""

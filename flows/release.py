@@ -1,0 +1,138 @@
+"""The release flow: fetch, quantize, gate, pack, scan, publish - and promote, when the spec says so."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from prefect import flow
+
+from eval_suites.gate import judge
+from eval_suites.report import EvalReport
+from eval_suites.suite import Suite, find_suite
+from flows.opening import open_workplace
+from flows.promote import promote_if_new
+from flows.spec import ReleaseSpec
+from flows.translate import recipe_of, scan_policy_of, serve_config_of, waiver_of
+from images.packer import image_labels
+from judging.verdict import Verdict
+from registry.alias import get_aliases
+from registry.digest import Digest
+from registry.publish import get_version
+from registry.version import ModelVersion, ServeConfig, VersionDraft, release_digest
+from tasks.build import build
+from tasks.evaluate import evaluate
+from tasks.fetch import Fetched, fetch
+from tasks.publish import load_manifest, publish, save_manifest
+from tasks.quantize import Quantized, quantize
+from tasks.record import record_quality, record_scan
+from tasks.runtime import Installed, install_runtime
+from tasks.scan import Scanned, scan
+from tasks.summary import summarize_release
+from tasks.workplace import Workplace
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """What is being judged: the triple that would be released, where it came from, and what is live."""
+
+    spec: ReleaseSpec
+    suite: Suite
+    serve: ServeConfig
+    source: Fetched
+    weights: Quantized
+    installed: Installed
+    production: ModelVersion | None
+
+    @property
+    def release(self) -> Digest:
+        """The identity that verdicts hang on."""
+        runtime, gpu_class = self.installed.runtime.digest, self.spec.serve.gpu_class
+        return release_digest(self.weights.manifest.set_digest, runtime, self.serve, gpu_class)
+
+
+@flow(name="release")
+def release(spec: ReleaseSpec) -> dict[str, Any]:
+    """Take a model from a hub to a version with evidence, and on to the fleet when ``rollout.auto`` is set.
+
+    Args:
+        spec: One release - what to fetch, and how to quantize, serve, judge and roll it out.
+    """
+    with open_workplace() as place:
+        candidate = prepare(place, spec)
+        quality = judge_quality(place, candidate)
+        record_quality(place, candidate.suite, candidate.release, quality)
+        image = build(place, candidate.weights.manifest, _labels(candidate), _repository(spec))
+        scanned = _scan(place, candidate)
+        record_scan(place, candidate.release, scanned)
+        version = publish(place, _draft(place, candidate, image))
+        result = summarize_release(place, version, quality, scanned)
+    if spec.rollout.auto:
+        result["rollout"] = promote_if_new(version, spec.rollout)
+    return result
+
+
+def prepare(place: Workplace, spec: ReleaseSpec) -> Candidate:
+    """Everything that is judged later; bad suites and templates fail before anything is downloaded."""
+    suite, serve = find_suite(spec.evaluate.suite), serve_config_of(spec.serve)
+    source = fetch(place, spec.model.uri, spec.model.revision)
+    weights = quantize(place, source.manifest, spec.quantize.engine, recipe_of(spec.quantize))
+    aliases = get_aliases(place.store, spec.registry.name, spec.serve.gpu_class)
+    live = aliases.production and get_version(place.store, f"{spec.registry.name}/{aliases.production}")
+    return Candidate(spec, suite, serve, source, weights, install_runtime(place), live or None)
+
+
+def judge_quality(place: Workplace, candidate: Candidate) -> Verdict:
+    """The candidate against the unquantized source, and against what is live."""
+    baselines: dict[str, EvalReport] = {}
+    shared = {"suite": candidate.suite, "seed": candidate.spec.evaluate.seed}
+    served = {"installed": candidate.installed, **shared}
+    if candidate.weights.manifest != candidate.source.manifest:
+        baselines["source"] = evaluate(
+            place, "source", candidate.source.manifest, serve=candidate.serve, **served
+        )
+    if candidate.production:
+        weights = load_manifest(place, candidate.production.weights_manifest)
+        baselines["production"] = evaluate(
+            place, "production", weights, serve=candidate.production.serve, **served
+        )
+    measured = evaluate(place, "candidate", candidate.weights.manifest, serve=candidate.serve, **served)
+    return judge(candidate.suite, measured, baselines)
+
+
+def _scan(place: Workplace, candidate: Candidate) -> Scanned:
+    section = candidate.spec.scan
+    installed = candidate.installed
+    return scan(place, installed.folder, installed.runtime, scan_policy_of(section), waiver_of(section))
+
+
+def _labels(candidate: Candidate) -> dict[str, str]:
+    return image_labels(
+        source_uri=candidate.source.uri,
+        source_commit=candidate.source.commit,
+        weights_set=candidate.weights.manifest.set_digest,
+        serve=candidate.serve.digest,
+        runtime=candidate.installed.runtime.digest,
+    )
+
+
+def _repository(spec: ReleaseSpec) -> str:
+    return spec.image.repository or spec.registry.name
+
+
+def _draft(place: Workplace, candidate: Candidate, image: Digest) -> VersionDraft:
+    return VersionDraft(
+        name=candidate.spec.registry.name,
+        source_uri=candidate.source.uri,
+        source_commit=candidate.source.commit,
+        source_manifest=save_manifest(place, candidate.source.manifest),
+        weights_manifest=save_manifest(place, candidate.weights.manifest),
+        weights_set=candidate.weights.manifest.set_digest,
+        recipe=candidate.weights.recipe,
+        engine=candidate.weights.engine,
+        runtime=candidate.installed.runtime.digest,
+        serve=candidate.serve,
+        image=image,
+        gpu_class=candidate.spec.serve.gpu_class,
+        parent=candidate.production.reference if candidate.production else None,
+    )

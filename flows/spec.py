@@ -1,0 +1,198 @@
+"""The release's parameters: what one spec file may say. The same model is the form in Prefect's UI.
+
+Flat sections and enums, because that is what the form shows well; names of secrets, never secrets.
+A section appears with the stage that honours it. ``examples/quickstart.yaml`` documents every key.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+
+from registry.validation import explain, read_yaml
+
+Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]*$", max_length=64)]
+
+
+class Section(BaseModel):
+    """A part of the spec: unknown keys are errors, values never change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+SectionT = TypeVar("SectionT", bound=Section)
+
+
+class Model(Section):
+    """Where the weights come from."""
+
+    uri: Annotated[str, StringConstraints(pattern=r"^hf://[^/\s]+/[^/\s]+$")] = Field(
+        description="hf://ORG/NAME on the hub that HF_ENDPOINT names",
+        examples=["hf://mistralai/Mistral-7B-Instruct-v0.3"],
+    )
+    revision: str = Field("main", description="branch, tag or commit; a release always pins the commit")
+
+
+class QuantizeEngine(StrEnum):
+    """Which program writes the quantized weights."""
+
+    AUTOAWQ = "autoawq"
+    NONE = "none"
+
+
+class Quantize(Section):
+    """How the weights are quantized; ``none`` takes them as they are."""
+
+    engine: QuantizeEngine = QuantizeEngine.AUTOAWQ
+    bits: Literal[4] = 4
+    group_size: Literal[32, 64, 128] = Field(128, description="input channels that share one scale")
+    zero_point: bool = True
+    calibration: str | None = Field(None, description='JSONL file of {"text": ...} lines, never eval items')
+    samples: int = Field(128, ge=1, le=4096, description="calibration texts used")
+    sequence_length: int = Field(512, ge=8, le=8192, description="tokens per calibration text")
+    seed: int = Field(0, ge=0, lt=2**31)
+
+    @model_validator(mode="after")
+    def _calibrated(self) -> Quantize:
+        if self.engine is not QuantizeEngine.NONE and not self.calibration:
+            raise ValueError("calibration: AWQ needs calibration texts; name a JSONL file of {'text': ...} lines")
+        return self
+
+
+class Dtype(StrEnum):
+    """The serving precision of activations."""
+
+    FLOAT16 = "float16"
+    BFLOAT16 = "bfloat16"
+
+
+class Serve(Section):
+    """The serve configuration: digested into the release's identity, so a change is a new release."""
+
+    dtype: Dtype = Dtype.FLOAT16
+    max_model_len: int = Field(2048, ge=16, description="tokens, prompt and completion together")
+    tensor_parallel_size: int = Field(1, ge=1, le=64)
+    gpu_memory_utilization: float = Field(0.9, gt=0, le=1, description="share of the device's memory")
+    max_num_seqs: int = Field(64, ge=1, description="requests in one batch")
+    chat_template: str | None = Field(None, description="Jinja file; empty takes the model's own")
+    extra_args: tuple[str, ...] = Field((), description="further vLLM flags, as on its command line")
+    gpu_class: Name = Field("cpu", description="the accelerator this release is judged for")
+
+
+class Evaluate(Section):
+    """The quality gate."""
+
+    suite: str = Field("smoke", description="name under eval_suites/, or the path of a suite file")
+    seed: int = Field(0, ge=0, lt=2**31)
+
+
+class Runtime(StrEnum):
+    """What serves the weights."""
+
+    VLLM_CPU = "vllm-cpu"
+
+
+class Image(Section):
+    """What the release is packed into."""
+
+    runtime: Runtime = Runtime.VLLM_CPU
+    repository: str | None = Field(None, description="name in the image registry; empty takes registry.name")
+
+
+class Severity(StrEnum):
+    """How bad a vulnerability is, in the scanner's words."""
+
+    CRITICAL = "CRITICAL"
+    HIGH = "HIGH"
+    MEDIUM = "MEDIUM"
+    LOW = "LOW"
+
+
+class Waiver(Section):
+    """Lets a scan that could not answer pass policy, in the open, for a while."""
+
+    owner: str = Field(min_length=1, description="who answers for it")
+    reason: str = Field(min_length=10)
+    valid_for: Annotated[str, StringConstraints(pattern=r"^[1-9][0-9]*d$")] = Field(
+        "7d", description="how long after the scan the release may still be promoted, in days: 7d"
+    )
+
+
+class Scan(Section):
+    """The vulnerability policy."""
+
+    fail_on: tuple[Severity, ...] = (Severity.CRITICAL,)
+    ignore_unfixed: bool = Field(True, description="findings without a fixed version do not fail")
+    max_db_age_days: int = Field(7, ge=1, description="an older vulnerability database is an error")
+    waiver: Waiver | None = None
+
+
+class Registry(Section):
+    """Where the version is recorded."""
+
+    name: Name = Field(description="the model's name in the registry; versions are NAME/1, NAME/2, ...")
+
+
+class Rollout(Section):
+    """Progressive delivery to the local fleet."""
+
+    auto: bool = Field(False, description="promote at once when the release passed its gates")
+    fleet: Name = "local"
+    port: int = Field(8000, ge=1, le=65535, description="loopback port of the gateway")
+    weights: tuple[int, ...] = Field((5, 25, 50, 100), description="per cent of requests, step by step")
+    step_seconds: float = Field(60, ge=0, description="least time on each step")
+    min_requests: int = Field(300, ge=1, description="least canary requests on each step")
+    bake_seconds: float = Field(300, ge=0, description="time at 100 % before promotion")
+    step_timeout_seconds: float = Field(3600, gt=0, description="a step undecided for so long is paused")
+    prepare_timeout_seconds: float = Field(600, gt=0, description="until the canary answers a completion")
+    max_error_rate: float = Field(0.02, gt=0, lt=1, description="ceiling for the canary's error rate")
+    max_ttft_ratio: float = Field(1.25, gt=1, description="ceiling for canary / stable time to first token")
+    alpha: float = Field(0.05, gt=0, lt=0.5, description="error rate of the canary judge, over all looks")
+
+
+class ReleaseSpec(Section):
+    """One release: from a hub to a version with evidence, and on to the fleet when ``rollout.auto``."""
+
+    spec_version: Literal[1] = 1
+    model: Model
+    quantize: Quantize
+    serve: Serve = Serve()
+    evaluate: Evaluate = Evaluate()
+    image: Image = Image()
+    scan: Scan = Scan()
+    registry: Registry
+    rollout: Rollout = Rollout()
+
+
+def load_spec(path: Path) -> ReleaseSpec:
+    """Read a spec file; relative paths in it count from its folder. Raises UsageError."""
+    return anchor(parse_spec(read_yaml(path), where=str(path)), path.parent)
+
+
+def parse_spec(value: object, *, where: str) -> ReleaseSpec:
+    """Validate a mapping; every problem is named by its full path. Raises UsageError."""
+    try:
+        return ReleaseSpec.model_validate(value)
+    except ValidationError as error:
+        raise explain(error, ReleaseSpec, where) from error
+
+
+def anchor(spec: ReleaseSpec, folder: Path) -> ReleaseSpec:
+    """The spec with its file names made absolute from the folder; suite names stay names."""
+    return spec.model_copy(
+        update={
+            "quantize": _anchored(spec.quantize, "calibration", folder),
+            "serve": _anchored(spec.serve, "chat_template", folder),
+            "evaluate": _anchored(spec.evaluate, "suite", folder)
+            if spec.evaluate.suite.endswith((".yaml", ".yml"))
+            else spec.evaluate,
+        }
+    )
+
+
+def _anchored(section: SectionT, key: str, folder: Path) -> SectionT:
+    value = getattr(section, key)
+    return section.model_copy(update={key: str((folder / value).resolve())}) if value else section

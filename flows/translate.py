@@ -1,0 +1,66 @@
+"""From the spec's sections to the values that judges, engines and fleets take. Reads the files a spec names."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from fleet.plan import RolloutPlan
+from flows.spec import Quantize, Rollout, Scan, Serve
+from images import scan_policy, scan_report
+from registry.errors import UsageError
+from registry.version import ServeConfig
+
+
+def recipe_of(quantize: Quantize) -> dict[str, Any]:
+    """The recipe: everything in the section but the engine's name."""
+    return quantize.model_dump(mode="json", exclude={"engine"})
+
+
+def serve_config_of(serve: Serve) -> ServeConfig:
+    """The serve configuration, with the chat template's text; raises UsageError when it cannot be read."""
+    values = serve.model_dump(mode="json", exclude={"gpu_class", "chat_template", "extra_args"})
+    return ServeConfig(
+        **values, chat_template=_text(serve.chat_template), extra_args=tuple(serve.extra_args)
+    )
+
+
+def scan_policy_of(scan: Scan) -> scan_policy.ScanPolicy:
+    """The scan policy."""
+    return scan_policy.ScanPolicy(
+        fail_on=tuple(scan_report.Severity(severity) for severity in scan.fail_on),
+        ignore_unfixed=scan.ignore_unfixed,
+        max_database_age_days=scan.max_db_age_days,
+    )
+
+
+def waiver_of(scan: Scan) -> scan_policy.Waiver | None:
+    """The waiver, counted from today: the day of the scan it covers."""
+    if scan.waiver is None:
+        return None
+    return scan_policy.Waiver(
+        owner=scan.waiver.owner,
+        reason=scan.waiver.reason,
+        since=datetime.now(UTC).date(),
+        valid_for_days=int(scan.waiver.valid_for.removesuffix("d")),
+    )
+
+
+def plan_of(rollout: Rollout) -> RolloutPlan:
+    """The rollout plan; raises UsageError when it cannot work."""
+    values = rollout.model_dump(exclude={"auto", "fleet", "port"})
+    return RolloutPlan(**values)
+
+
+def _text(path: str | None) -> str | None:
+    if path is None:
+        return None
+    try:
+        return Path(path).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(
+            f"the chat template {path} cannot be read",
+            why=str(error),
+            next_step="correct serve.chat_template in the spec",
+        ) from error

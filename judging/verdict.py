@@ -1,0 +1,107 @@
+"""What every judge returns: a Verdict of four values that lists all its findings.
+
+No data is never a pass. A judge that could not measure says ``error``; one that measured too
+little says ``inconclusive``. Neither is ``fail``: only proven harm is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from typing import Any
+
+
+class Outcome(StrEnum):
+    """The four answers a judge can give."""
+
+    PASS = "pass"  # noqa: S105 - an answer, not a password
+    FAIL = "fail"
+    INCONCLUSIVE = "inconclusive"
+    ERROR = "error"
+
+
+class FailureClass(StrEnum):
+    """Who has to act: the platform (infra), the person who wrote the spec (config), or nobody but the model."""
+
+    INFRA = "infra"
+    CONFIG = "config"
+    MODEL = "model"
+
+
+# Proven harm outweighs a judge that broke beside it; a broken judge outweighs a short sample.
+_WORST_FIRST = (Outcome.FAIL, Outcome.ERROR, Outcome.INCONCLUSIVE, Outcome.PASS)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """One thing a judge looked at: both values, the bound, and what follows, in a sentence.
+
+    ``bound`` is in the unit of the two values' comparison (a difference, a ratio, a rate); the
+    message names it.
+    """
+
+    name: str
+    outcome: Outcome
+    message: str
+    baseline: float | None = None
+    candidate: float | None = None
+    bound: float | None = None
+    failure_class: FailureClass | None = None
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A judge's answer with every finding that led to it."""
+
+    outcome: Outcome
+    findings: tuple[Finding, ...]
+
+    @classmethod
+    def of(cls, findings: Iterable[Finding]) -> Verdict:
+        """The worst of all findings; none at all is an error, never a pass."""
+        found = tuple(findings)
+        if not found:
+            nothing = Finding(
+                name="evidence",
+                outcome=Outcome.ERROR,
+                message="the judge was given nothing to look at",
+                failure_class=FailureClass.INFRA,
+            )
+            return cls(Outcome.ERROR, (nothing,))
+        outcomes = {finding.outcome for finding in found}
+        return cls(next(outcome for outcome in _WORST_FIRST if outcome in outcomes), found)
+
+    @property
+    def passed(self) -> bool:
+        """Whether the answer is pass."""
+        return self.outcome is Outcome.PASS
+
+    @property
+    def failure_class(self) -> FailureClass | None:
+        """The class of the first finding that gave the verdict its outcome."""
+        return next((f.failure_class for f in self.findings if f.outcome is self.outcome), None)
+
+    def reasons(self) -> list[str]:
+        """The messages of the findings behind the outcome, in the judge's order."""
+        return [f.message for f in self.findings if f.outcome is self.outcome]
+
+    def to_json(self) -> dict[str, Any]:
+        """A mapping of plain values that ``from_json`` reads back."""
+        return {"outcome": str(self.outcome), "findings": [asdict(f) for f in self.findings]}
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> Verdict:
+        """Read a mapping written by ``to_json``; raises KeyError or ValueError on anything else."""
+        return cls(Outcome(value["outcome"]), tuple(_finding(f) for f in value["findings"]))
+
+
+def _finding(value: dict[str, Any]) -> Finding:
+    failure = value.get("failure_class")
+    return Finding(
+        **{
+            **value,
+            "outcome": Outcome(value["outcome"]),
+            "failure_class": FailureClass(failure) if failure else None,
+        }
+    )

@@ -1,0 +1,58 @@
+"""Where Headgate keeps things on one machine: the folders under HEADGATE_HOME. Names them, creates none."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from registry.digest import Digest
+
+
+@dataclass(frozen=True)
+class Home:
+    """The home folder. Always absolute: daemons of a fleet run in other working directories."""
+
+    root: Path
+
+    @classmethod
+    def from_environment(cls, env: Mapping[str, str]) -> Home:
+        """HEADGATE_HOME, or ``.headgate`` in the user's home folder."""
+        chosen = env.get("HEADGATE_HOME")
+        if chosen:
+            return cls(Path(chosen).expanduser().absolute())
+        return cls((Path(env["HOME"]) if env.get("HOME") else Path.home()).absolute() / ".headgate")
+
+    @property
+    def store(self) -> Path:
+        """Version records, aliases, evidence, rollout status: the root of a DirStore."""
+        return self.root / "store"
+
+    @property
+    def blobs(self) -> Path:
+        """Content-addressed files: the root of a BlobStore."""
+        return self.root / "blobs"
+
+    @property
+    def oci(self) -> Path:
+        """The OCI image layout."""
+        return self.root / "oci"
+
+    @property
+    def cache(self) -> Path:
+        """What can be made again: stage results, weights folders, Trivy's database."""
+        return self.root / "cache"
+
+    @property
+    def runs(self) -> Path:
+        """One folder of logs per run."""
+        return self.root / "runs"
+
+    @property
+    def fleets(self) -> Path:
+        """One folder of state and logs per local fleet."""
+        return self.root / "fleets"
+
+    def weights(self, weights_set: Digest) -> Path:
+        """The folder a server loads these weights from: hard links to blobs."""
+        return self.cache / "weights" / weights_set.hex

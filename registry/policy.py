@@ -1,0 +1,48 @@
+"""Which evidence lets a release reach users. Pure: evidence and the date come in, what is missing goes out.
+
+The quality gate must have passed. The scan must have passed, or a waiver that still holds must cover its
+error. Of several records of one kind the newest counts; ``facts["at"]`` is its ISO date.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import date
+
+from judging.verdict import Outcome
+from registry.evidence import Evidence
+
+QUALITY, SCAN, ROLLOUT = "quality", "scan", "rollout"
+
+
+def missing_evidence(found: Iterable[Evidence], today: date) -> list[str]:
+    """A sentence for each thing that keeps the release from being promoted; empty when nothing does."""
+    records = list(found)
+    checks = (_quality(newest_of(records, QUALITY)), _scan(newest_of(records, SCAN), today))
+    return [sentence for sentence in checks if sentence]
+
+
+def newest_of(found: Iterable[Evidence], kind: str) -> Evidence | None:
+    """The newest record of a kind, or None."""
+    return max((e for e in found if e.kind == kind), key=lambda e: str(e.facts.get("at", "")), default=None)
+
+
+def _quality(evidence: Evidence | None) -> str | None:
+    if evidence is None or evidence.verdict is None:
+        return "no quality gate has judged it"
+    if not evidence.verdict.passed:
+        return f"its quality gate said {evidence.verdict.outcome}: {'; '.join(evidence.verdict.reasons())}"
+    return None
+
+
+def _scan(evidence: Evidence | None, today: date) -> str | None:
+    if evidence is None or evidence.verdict is None:
+        return "no scan has looked at its runtime"
+    if evidence.verdict.passed:
+        return None
+    waiver = evidence.facts.get("waiver")
+    if evidence.verdict.outcome is Outcome.ERROR and waiver:
+        if date.fromisoformat(waiver["until"]) >= today:
+            return None
+        return f"the waiver of {waiver['owner']} for its scan ended on {waiver['until']}"
+    return f"its scan said {evidence.verdict.outcome}: {'; '.join(evidence.verdict.reasons())}"

@@ -1,0 +1,173 @@
+"""Turns what a user wrote into values, or into one error that names each wrong key by its full path.
+
+``read_yaml`` reads a YAML file as plain data: no tags, so no code, and no key twice. ``explain`` words a
+pydantic ValidationError for the person who wrote the file: one line per problem, with a did-you-mean.
+Shared by suites and specs; what the keys mean is left to their models.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+import types
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from registry.errors import UsageError
+
+_SHOWN_VALUE = 60  # characters of a wrong value worth repeating
+_AGAIN = "mend the file and run the same command again"
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """The mapping in a YAML file of plain data; raises UsageError for anything else, naming the line."""
+    try:
+        text = path.read_text(encoding="utf-8")
+        refuse_tags(text)
+        value = yaml.load(text, Loader=_UniqueKeys)  # noqa: S506 - a SafeLoader that also refuses repeated keys
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read", why=error.strerror or str(error)) from None
+    except (UnicodeDecodeError, yaml.YAMLError) as error:
+        raise UsageError(f"{path} is not plain YAML", why=_one_line(error), next_step=_AGAIN) from None
+    if not isinstance(value, dict):
+        raise UsageError(f"{path} holds no keys", why="a mapping `key: value` is expected", next_step=_AGAIN)
+    return value
+
+
+def refuse_tags(text: str) -> None:
+    """Raises a YAMLError at the first tag (``!function``, ``!!python/...``): a tag can make data run code."""
+    for token in yaml.scan(text, Loader=yaml.SafeLoader):
+        if isinstance(token, yaml.TagToken):
+            name = "".join(part or "" for part in token.value)
+            raise yaml.MarkedYAMLError(
+                problem=f"the tag {name} is not allowed", problem_mark=token.start_mark
+            )
+
+
+def explain(error: ValidationError, model: type[BaseModel], where: str) -> UsageError:
+    """One UsageError for all problems pydantic found in ``where`` (a file or form), one line each."""
+    lines = list(dict.fromkeys(_line(problem, model) for problem in error.errors(include_url=False)))
+    body = f" {lines[0]}" if len(lines) == 1 else "".join(f"\n  {line}" for line in lines)
+    return UsageError(f"{where} is not valid:{body}", next_step=_AGAIN)
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """``did you mean 'x'?`` for the closest known word, else the list of known words."""
+    names = sorted(known)
+    close = difflib.get_close_matches(word.lower(), names, n=1, cutoff=0.6)
+    return f"did you mean {close[0]!r}?" if close else f"known: {', '.join(names) or 'none'}"
+
+
+class _UniqueKeys(yaml.SafeLoader):
+    """A SafeLoader for which a repeated key is an error: YAML's silent last-wins hides a typo."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: set[str] = set()
+        for key in (key for key, _ in node.value if isinstance(key, yaml.ScalarNode)):
+            if key.value in seen:
+                problem = f"the key {key.value!r} is given twice"
+                raise yaml.MarkedYAMLError(problem=problem, problem_mark=key.start_mark)
+            seen.add(key.value)
+        return super().construct_mapping(node, deep)
+
+
+def _one_line(error: Exception) -> str:
+    if not isinstance(error, yaml.MarkedYAMLError) or not error.problem_mark:
+        return " ".join(str(error).split())
+    mark = error.problem_mark
+    return f"line {mark.line + 1}, column {mark.column + 1}: {error.problem}"
+
+
+def _line(problem: Mapping[str, Any], model: type[BaseModel]) -> str:
+    steps = list(_steps(problem["loc"], model))
+    path = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step, _ in steps).lstrip(".")
+    parent = steps[-1][1] if steps else None
+    return f"{path}: {_sentence(problem, parent)}" if path else _sentence(problem, parent)
+
+
+def _sentence(problem: Mapping[str, Any], parent: type[BaseModel] | None) -> str:
+    match problem["type"]:
+        case "extra_forbidden":
+            return f"unknown key; {did_you_mean(str(problem['loc'][-1]), _keys(parent))}"
+        case "missing":
+            return "is required"
+        case "value_error":
+            return str(problem["ctx"]["error"])
+        case "literal_error" | "enum":
+            expected = problem["ctx"]["expected"]
+            return f"must be {expected}, not {_shown(problem['input'])}{_closest(problem['input'], expected)}"
+    message = str(problem["msg"])
+    return f"{message[:1].lower()}{message[1:]}, not {_shown(problem['input'])}"
+
+
+def _closest(value: object, expected: str) -> str:
+    close = difflib.get_close_matches(str(value).lower(), re.findall(r"'([^']*)'", expected), n=1)
+    return f"; did you mean {close[0]!r}?" if close else ""
+
+
+def _shown(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= _SHOWN_VALUE else f"{text[:_SHOWN_VALUE]}..."
+
+
+def _keys(model: type[BaseModel] | None) -> list[str]:
+    return [field.alias or name for name, field in model.model_fields.items()] if model else []
+
+
+def _steps(
+    loc: Sequence[str | int], model: type[BaseModel]
+) -> Iterator[tuple[str | int, type[BaseModel] | None]]:
+    """The parts of a location a user wrote, each with the model it is a key of.
+
+    pydantic also puts the chosen member of a union into the location; that part is not in the file.
+    """
+    here: Any = model
+    for part in loc:
+        member = _union_member(here, part)
+        if member is not None:
+            here = member
+            continue
+        here = _unwrap(here)
+        owner = here if isinstance(here, type) and issubclass(here, BaseModel) else None
+        yield part, owner
+        here = _field_type(owner, part) if owner else (get_args(here) or (None,))[_value_argument(here)]
+
+
+def _unwrap(annotation: Any) -> Any:
+    """The annotation without Annotated and without ``| None``."""
+    origin = get_origin(annotation)
+    if origin is Annotated:
+        return _unwrap(get_args(annotation)[0])
+    if origin in (Union, types.UnionType):
+        members = [arg for arg in get_args(annotation) if arg is not type(None)]
+        return _unwrap(members[0]) if len(members) == 1 else annotation
+    return annotation
+
+
+def _union_member(annotation: Any, part: str | int) -> Any:
+    annotation = _unwrap(annotation)
+    if get_origin(annotation) not in (Union, types.UnionType):
+        return None
+    members = [_unwrap(arg) for arg in get_args(annotation)]
+    return next((member for member in members if part in _labels(member)), Any)
+
+
+def _labels(member: Any) -> set[str]:
+    """How pydantic may call a union's member: its class name, or a value of its discriminator."""
+    if not (isinstance(member, type) and issubclass(member, BaseModel)):
+        return set()
+    fields = (_unwrap(field.annotation) for field in member.model_fields.values())
+    literals = (str(value) for field in fields if get_origin(field) is Literal for value in get_args(field))
+    return {member.__name__, *literals}
+
+
+def _field_type(model: type[BaseModel], part: str | int) -> Any:
+    return next((f.annotation for name, f in model.model_fields.items() if part in (f.alias, name)), None)
+
+
+def _value_argument(annotation: Any) -> int:
+    return -1 if get_origin(annotation) in (dict, Mapping) else 0

@@ -1,0 +1,29 @@
+"""Build: pack the weights into an OCI image in the layout, without a second copy of them on disk."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+
+from images.layout_builder import build_image
+from registry.digest import Digest
+from registry.manifest import Manifest
+from tasks.progress import report
+from tasks.workplace import Workplace
+
+
+@task(cache_policy=NO_CACHE)
+def build(place: Workplace, weights: Manifest, labels: Mapping[str, str], repository: str) -> Digest:
+    """The digest of the image: one uncompressed layer per file under ``/models/``; same files, same digest."""
+    read = 0
+
+    def on_bytes(count: int) -> None:
+        nonlocal read
+        read += count
+        report("build", f"{len(weights.files)} layers", read / max(weights.size, 1))
+
+    with place.stage("build", f"{len(weights.files)} layers"):
+        tag = f"{repository}-{weights.set_digest.short}"
+        return build_image(place.layout, weights, labels, tag, on_bytes).digest

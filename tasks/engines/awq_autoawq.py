@@ -1,0 +1,217 @@
+# /// script
+# requires-python = ">=3.11,<3.13"
+# dependencies = [
+#     "autoawq==0.2.9",
+#     "torch==2.13.0",
+#     "transformers==4.51.3",
+#     "tokenizers==0.21.4",
+#     "huggingface_hub==0.36.2",
+#     "accelerate==1.15.0",
+#     "datasets==5.0.1",
+#     "numpy==2.4.6",
+# ]
+#
+# [tool.uv]
+# override-dependencies = ["torch==2.13.0", "triton; sys_platform == 'never'"]
+# ///
+"""Quantizes a model folder to 4-bit AWQ with autoawq; on the processor when there is no GPU.
+
+Request: ``source_dir``, ``output_dir``, ``bits``, ``group_size``, ``zero_point``,
+``calibration_texts_file`` (lines with text), ``num_samples``, ``sequence_length`` (tokens), ``seed``.
+Result: versions, seconds, samples used. Only the weights and the quantization section of config.json
+differ from the source; every other file is carried over byte for byte. Whether the result is any good is
+for the gate to say.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import time
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from engine_protocol import EngineError, progress, serve_request, versions
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+PACKAGES = ("autoawq", "torch", "transformers", "tokenizers")
+WEIGHTS = ("*.safetensors", "*.safetensors.index.json")
+OTHER_ENGINE = "quantize with another engine, or choose a model that transformers 4.51 saved"
+
+
+def quantize(request: dict[str, Any]) -> dict[str, Any]:
+    """Quantize, then put the finished folder in place at once; raises EngineError."""
+    started = time.monotonic()
+    source, output = Path(request["source_dir"]), Path(request["output_dir"])
+    config = json.loads((source / "config.json").read_text(encoding="utf-8"))
+    check_recipe(request)
+    check_config(config)
+    progress(0.0, "loading the quantizer")
+    _set_seeds(request["seed"])
+    model = load(source, config, request["group_size"])
+    samples = calibration_samples(source, request)
+    saved = output.with_name(output.name + ".partial")
+    shutil.rmtree(saved, ignore_errors=True)
+    search(model, samples, request, saved)
+    finish(source, saved, output, config)
+    seconds = round(time.monotonic() - started, 2)
+    return {"versions": versions(PACKAGES), "seconds": seconds, "samples_used": len(samples)}
+
+
+def check_recipe(request: dict[str, Any]) -> None:
+    """Refuse what autoawq's GEMM format cannot hold; raises EngineError (config)."""
+    if request["bits"] != 4 or not request["zero_point"]:
+        raise EngineError(
+            "config",
+            "This engine writes 4-bit weights with zero points, and nothing else",
+            why=f"the recipe says bits {request['bits']}, zero_point {request['zero_point']}",
+            next_step="set bits to 4 and zero_point to true, or choose another engine",
+        )
+
+
+def check_config(config: dict[str, Any]) -> None:
+    """Refuse configs that transformers 4.51 would misread without a word; raises EngineError (config)."""
+    version = str(config.get("transformers_version", "0"))
+    reasons = []
+    if "rope_theta" not in config and ("rope_parameters" in config or _major(version) >= 5):
+        reasons.append("it has no top-level rope_theta, so 10000 would be assumed")
+    if "dtype" in config and "torch_dtype" not in config:
+        reasons.append("it has dtype but no torch_dtype, so float32 would be assumed")
+    if "auto_map" in config:
+        reasons.append("it asks for code of its own (auto_map), which Headgate never runs")
+    if "quantization_config" in config:
+        reasons.append("its weights are quantized already")
+    if reasons:
+        raise EngineError(
+            "config",
+            "autoawq would misread this model's config.json",
+            why=f"written by transformers {version}: " + "; ".join(reasons),
+            next_step=OTHER_ENGINE,
+        )
+
+
+def load(source: Path, config: dict[str, Any], group_size: int) -> Any:
+    """The model, unquantized, on the GPU or else on the processor; raises EngineError (config)."""
+    import torch
+    from awq.models.auto import AWQ_CAUSAL_LM_MODEL_MAP
+    from awq.utils.module import get_named_linears
+
+    kind = config.get("model_type")
+    if kind not in AWQ_CAUSAL_LM_MODEL_MAP:
+        why = f"it knows {', '.join(sorted(AWQ_CAUSAL_LM_MODEL_MAP))}"
+        raise EngineError("config", f"autoawq cannot quantize a {kind} model", why=why, next_step=OTHER_ENGINE)
+    model = AWQ_CAUSAL_LM_MODEL_MAP[kind].from_pretrained(
+        str(source),
+        kind,
+        torch_dtype="auto",
+        trust_remote_code=False,
+        device_map="auto" if torch.cuda.is_available() else "cpu",
+    )
+    for layer in model.get_model_layers(model.model):
+        check_shapes({name: linear.in_features for name, linear in get_named_linears(layer).items()}, group_size)
+    return model
+
+
+def check_shapes(inputs: dict[str, int], group_size: int) -> None:
+    """Refuse a group size that does not divide every linear layer's input size; raises EngineError (config)."""
+    odd = sorted({f"{name} takes {size}" for name, size in inputs.items() if size % group_size})
+    if odd:
+        fitting = [size for size in (128, 64, 32) if all(width % size == 0 for width in inputs.values())]
+        advice = f"set group_size to {fitting[0]}" if fitting else OTHER_ENGINE
+        raise EngineError(
+            "config",
+            f"Groups of {group_size} do not fit this model",
+            why=f"the group size must divide every linear layer's input size, and {', '.join(odd)}",
+            next_step=advice,
+        )
+
+
+def calibration_samples(source: Path, request: dict[str, Any]) -> list[list[int]]:
+    """Token ids of the first texts, each cut to the sequence length; raises EngineError (config).
+
+    autoawq drops longer texts in silence, and joins and re-cuts the rest into whole sequences.
+    """
+    from transformers import PreTrainedTokenizerFast
+
+    length = request["sequence_length"]
+    tokenizer = PreTrainedTokenizerFast.from_pretrained(source)
+    lines = Path(request["calibration_texts_file"]).read_text(encoding="utf-8").splitlines()
+    texts = [json.loads(line)["text"].strip() for line in lines if line.strip()]
+    samples = [tokenizer.encode(text)[:length] for text in texts if text][: request["num_samples"]]
+    tokens = sum(map(len, samples))
+    if tokens < length:
+        raise EngineError(
+            "config",
+            "There is too little calibration text",
+            why=f"its {len(samples)} samples have {tokens} tokens, less than one sequence of {length}",
+            next_step="give more or longer texts, or a smaller sequence_length",
+        )
+    return samples
+
+
+def search(model: Any, samples: list[list[int]], request: dict[str, Any], saved: Path) -> None:
+    """Search scales and clips on the samples, quantize, and save weights and config to ``saved``."""
+    from awq.quantize import quantizer
+    from transformers import PreTrainedTokenizerFast
+
+    quantizer.tqdm = _report_layers
+    model.quantize(
+        PreTrainedTokenizerFast.from_pretrained(request["source_dir"]),
+        quant_config={"zero_point": True, "q_group_size": request["group_size"], "w_bit": 4, "version": "GEMM"},
+        calib_data=samples,
+        max_calib_samples=len(samples),
+        max_calib_seq_len=request["sequence_length"],
+    )
+    progress(0.95, "writing the weights")
+    model.save_quantized(str(saved))
+
+
+def finish(source: Path, saved: Path, output: Path, config: dict[str, Any]) -> None:
+    """Give the saved weights the source's own files and config, then rename the folder into place."""
+    written = json.loads((saved / "config.json").read_text(encoding="utf-8"))
+    weights = {file.name for pattern in WEIGHTS for file in saved.glob(pattern)}
+    source_weights = {file.name for pattern in WEIGHTS for file in source.glob(pattern)}
+    for file in saved.iterdir():
+        if file.name not in weights:
+            file.unlink()
+    for file in source.iterdir():
+        if file.is_file() and file.name not in source_weights:
+            shutil.copyfile(file, saved / file.name)
+    quantized = {**config, "quantization_config": written["quantization_config"]}
+    (saved / "config.json").write_text(json.dumps(quantized, indent=2) + "\n", encoding="utf-8")
+    for file in saved.iterdir():
+        file.chmod(0o644)
+    shutil.rmtree(output, ignore_errors=True)
+    saved.rename(output)
+
+
+def _report_layers(layers: Iterable[int], desc: str) -> Iterator[int]:
+    """In place of autoawq's bar: one progress line per layer."""
+    numbers = list(layers)
+    for number in numbers:
+        progress(0.1 + 0.85 * number / len(numbers), f"{desc}: layer {number + 1} of {len(numbers)}")
+        yield number
+
+
+def _set_seeds(seed: int) -> None:
+    import random
+
+    import numpy
+    import torch
+
+    random.seed(seed)
+    numpy.random.seed(seed)
+    torch.manual_seed(seed)
+
+
+def _major(version: str) -> int:
+    first = version.split(".")[0]
+    return int(first) if first.isdigit() else 0
+
+
+if __name__ == "__main__":
+    serve_request(quantize)

@@ -1,0 +1,90 @@
+"""Evaluate: serve an artefact as it would be served, and ask it the suite, once per artefact, runtime and suite."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+
+from eval_suites.gate import is_complete
+from eval_suites.lm_eval_task import render_tasks
+from eval_suites.report import EvalReport
+from eval_suites.suite import Suite
+from registry.errors import InfrastructureError
+from registry.manifest import Manifest
+from registry.version import ServeConfig
+from tasks.engine_run import engine_digest, run_engine
+from tasks.progress import report
+from tasks.runtime import Installed
+from tasks.serving import Served, serving
+from tasks.workplace import Workplace
+
+ENGINE = "evaluate_lm_eval"
+_TIMEOUT = 6 * 3600.0  # seconds
+
+
+@task(cache_policy=NO_CACHE)
+def evaluate(
+    place: Workplace,
+    who: str,
+    weights: Manifest,
+    *,
+    serve: ServeConfig,
+    installed: Installed,
+    suite: Suite,
+    seed: int,
+) -> EvalReport:
+    """What each item of the suite scored; ``who`` (candidate, source, production) is only for people."""
+    inputs = {
+        "weights": weights.set_digest,
+        "runtime": installed.runtime.digest,
+        "serve": serve.digest,
+        "suite": suite.digest,
+        "seed": seed,
+        "engine": engine_digest(ENGINE),
+    }
+    served = Served(who, weights, serve, installed)
+    with place.stage("evaluate", f"{who}: suite {suite.name}"):
+        result = place.staged(
+            "evaluate", inputs, lambda: _measure(place, served, suite, seed)
+        )
+    return EvalReport.from_json(result["report"])
+
+
+def _measure(place: Workplace, served: Served, suite: Suite, seed: int) -> dict[str, Any]:
+    tasks_dir = _write_tasks(place.run.directory / "suite", suite)
+    with serving(place, served) as endpoint:
+        report("evaluate", f"{served.who}: suite {suite.name}", 0.0)
+        request = {
+            "base_url": f"{endpoint.base_url}/v1/completions",
+            "model": endpoint.model,
+            "tokenizer_dir": str(endpoint.folder),
+            "tasks_dir": str(tasks_dir),
+            "tasks": [task.name for task in suite.tasks],
+            "max_length": served.serve.max_model_len,
+            "num_concurrent": 4,
+            "batch_size": 32,
+            "seed": seed,
+            "limit": None,
+        }
+        result = run_engine(ENGINE, request, place.run, timeout=_TIMEOUT, stage="evaluate")
+    scored = EvalReport.from_engine(result)
+    if not is_complete(suite, scored):
+        # Not a result to keep: the next run has to measure again, not read the same gap from the cache.
+        raise InfrastructureError(
+            f"the evaluation of the {served.who} did not score every item of {suite.name}",
+            why="a request failed, or the server gave a score that is no number",
+            next_step=f"read the logs in {place.run.directory} and run the same command again",
+        )
+    return {"report": scored.to_json(), "versions": result["versions"]}
+
+
+def _write_tasks(folder: Path, suite: Suite) -> Path:
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    for name, text in render_tasks(suite).items():
+        (folder / name).write_text(text, encoding="utf-8")
+    return folder

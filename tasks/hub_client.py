@@ -1,0 +1,155 @@
+"""The Hugging Face client, set up for unattended use, and its failures in words a user can act on.
+
+Set up means: no telemetry, no bars of its own, no Xet (its transfers cannot be watched or stopped),
+a time limit on every request, and a way to stop a download. What is asked of the hub is for
+``tasks.hub_source`` to say.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import threading
+import time
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import httpx2
+import huggingface_hub
+from huggingface_hub import constants, errors
+from huggingface_hub.utils.tqdm import tqdm as ClientBar  # noqa: N812 - a class, named like a function
+
+from registry.errors import HeadgateError, InfrastructureError, UsageError
+from tasks.progress import StageProgress
+
+QUICK = 6.0  # seconds for a request that only asks; three attempts stay below half a minute
+_LIMIT = 10.0  # seconds without a byte, for requests to which the client itself sets no limit
+_ATTEMPTS = 3
+_PASSING_STATUS = (408, 429, 500, 502, 503, 504)
+
+# The client reads its settings from the environment when it is imported; this process's stays untouched.
+constants.HF_HUB_DISABLE_TELEMETRY = True
+constants.HF_HUB_DISABLE_XET = True
+constants.DOWNLOAD_CHUNK_SIZE = 1 << 20  # bytes between two looks at whether to stop
+logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # what matters comes as an exception
+
+_Answer = TypeVar("_Answer")
+
+
+def _limit_time(request: httpx2.Request) -> None:
+    limits = request.extensions.get("timeout") or {}
+    request.extensions["timeout"] = {
+        phase: limits.get(phase) or _LIMIT for phase in ("connect", "read", "write", "pool")
+    }
+
+
+def _http_client() -> httpx2.Client:
+    return httpx2.Client(event_hooks={"request": [_limit_time]}, follow_redirects=True, timeout=_LIMIT)
+
+
+huggingface_hub.set_client_factory(_http_client)
+
+
+class Stopped(Exception):
+    """The download was asked to stop."""
+
+
+def stoppable_bar(stopped: threading.Event) -> type[ClientBar]:
+    """A bar for the client that draws nothing, and ends the download at its next chunk once ``stopped``."""
+
+    class Bar(ClientBar):
+        def __init__(self, *args: Any, **options: Any) -> None:
+            super().__init__(*args, **{**options, "disable": True})  # type: ignore[no-untyped-call]
+
+        def update(self, n: float | None = 1) -> bool | None:
+            del n
+            if stopped.is_set():
+                raise Stopped
+            return None
+
+    return Bar
+
+
+def patiently(ask: Callable[[], _Answer], endpoint: str, progress: StageProgress) -> _Answer:
+    """The answer to a quick question, asked again when the hub is silent or overloaded, and saying so."""
+    for attempt in range(1, _ATTEMPTS):
+        try:
+            return ask()
+        except httpx2.HTTPError as error:
+            if not _may_pass(error):
+                raise
+            progress(f"{endpoint}: {_in_short(error)}; attempt {attempt + 1} of {_ATTEMPTS}", None)
+            time.sleep(attempt)
+    return ask()
+
+
+def explain(error: BaseException, repo_id: str, revision: str, endpoint: str) -> HeadgateError:
+    """What a failure of the client means for the user, and what to do next."""
+    if isinstance(error, errors.LocalEntryNotFoundError | ValueError) and error.__cause__:
+        return explain(error.__cause__, repo_id, revision, endpoint)  # the client's wrapping says less
+    if isinstance(error, errors.HfHubHTTPError):
+        return _explain_answer(error, repo_id, revision, endpoint)
+    if isinstance(error, errors.OfflineModeIsEnabled):
+        return UsageError(
+            f"{repo_id} cannot be fetched: the client is in offline mode",
+            next_step="unset HF_HUB_OFFLINE and TRANSFORMERS_OFFLINE",
+        )
+    if isinstance(error, httpx2.HTTPError):
+        return InfrastructureError(
+            f"the hub at {endpoint} cannot be reached",
+            why=_in_short(error),
+            next_step="check the network, or HF_ENDPOINT if another hub was meant, and run the same command "
+            "again: whole files are kept",
+        )
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return InfrastructureError(
+            f"the disk is full; {repo_id} was not downloaded",
+            next_step="free some space, or set HEADGATE_HOME to a folder on a larger disk",
+        )
+    return InfrastructureError(
+        f"{repo_id} at {revision} could not be downloaded from {endpoint}",
+        why=f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no reason given'}",
+        next_step="run the same command again: whole files are kept",
+    )
+
+
+def _explain_answer(
+    error: errors.HfHubHTTPError, repo_id: str, revision: str, endpoint: str
+) -> HeadgateError:
+    status = error.response.status_code
+    if isinstance(error, errors.GatedRepoError) or status == 403:
+        return UsageError(
+            f"{repo_id} is gated, and this token may not read it",
+            why=f"{endpoint} answered {status}",
+            next_step="ask for access on the repository's page, and set HF_TOKEN to a token of that account",
+        )
+    if isinstance(error, errors.RepositoryNotFoundError) or status == 401:
+        return UsageError(
+            f"{repo_id} is not at {endpoint}, or may not be read without a token",
+            why=f"the hub answered {status}, and does not say which of the two",
+            next_step="check the name; for a private or gated one set HF_TOKEN to a token that may read it",
+        )
+    if isinstance(error, errors.RevisionNotFoundError):
+        return UsageError(
+            f"{repo_id} has no revision {revision!r}",
+            why=f"{endpoint} answered {status}",
+            next_step="name a branch, a tag or a commit of that repository",
+        )
+    return InfrastructureError(
+        f"the hub at {endpoint} answered {status} when asked for {repo_id} at {revision}",
+        next_step="run the same command again in a while: whole files are kept",
+    )
+
+
+def _may_pass(error: httpx2.HTTPError) -> bool:
+    if isinstance(error, errors.HfHubHTTPError):
+        return error.response.status_code in _PASSING_STATUS
+    return True
+
+
+def _in_short(error: httpx2.HTTPError) -> str:
+    if isinstance(error, errors.HfHubHTTPError):
+        return f"it answered {error.response.status_code}"
+    if isinstance(error, httpx2.TimeoutException):
+        return "no answer in time"
+    return str(error) or type(error).__name__

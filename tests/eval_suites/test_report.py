@@ -1,0 +1,93 @@
+"""A report keeps what the engine measured, and pairs items only where both models were asked the same."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from eval_suites.report import EvalReport, Item, Pairing, pair
+from eval_suites.suite import Suite, load_suite
+from registry.errors import InfrastructureError
+from tests.simulators.evaluation import engine_result
+
+EXAMPLE = Path(__file__).parents[1] / "fixtures" / "suites" / "example.yaml"
+SAMPLE = {"task": "t", "doc_id": 3, "doc_hash": "d", "prompt_hash": "p", "value": 1.0}
+
+items = st.builds(
+    Item,
+    doc_id=st.integers(0, 5),
+    doc_hash=st.sampled_from("ab"),
+    prompt_hash=st.sampled_from("pq"),
+    value=st.sampled_from([0.0, 1.0]),
+)
+item_lists = st.lists(items, unique_by=lambda item: item.doc_id)
+
+
+@pytest.fixture(scope="module")
+def suite() -> Suite:
+    """The example suite."""
+    return load_suite(EXAMPLE)
+
+
+def test_an_engines_result_is_read_in_the_order_of_items(suite: Suite) -> None:
+    """However the engine ordered its samples."""
+    result = engine_result(suite, {"capitals": {0, 5}})
+    result["samples"].reverse()
+    report = EvalReport.from_engine(result)
+    assert report.values("capitals") == (1, 0, 0, 0, 0, 1, 0, 0)
+    assert report.values("sums") == (0,) * 6
+    assert report.values("unknown") == ()
+    assert report.requested == {"capitals": 8, "sums": 6}
+
+
+def test_a_report_survives_json(suite: Suite) -> None:
+    """Strict JSON, and the same value back."""
+    report = EvalReport.from_engine(engine_result(suite, {"sums": {1}}))
+    text = json.dumps(report.to_json(), allow_nan=False)
+    assert EvalReport.from_json(json.loads(text)) == report
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, None])
+def test_a_score_that_is_no_number_is_kept_as_such(value: float | None) -> None:
+    """JSON has no NaN; a report must carry the fact to the gate all the same."""
+    report = EvalReport.from_engine({"samples": [{**SAMPLE, "value": value}], "requested": {"t": 1}})
+    written = json.loads(json.dumps(report.to_json(), allow_nan=False))
+    assert written["samples"][0]["value"] is None
+    assert math.isnan(EvalReport.from_json(written).values("t")[0])
+
+
+@pytest.mark.parametrize(
+    "result",
+    [
+        {},
+        {"samples": [], "requested": None},
+        {"samples": [{**SAMPLE, "value": "good"}], "requested": {"t": 1}},
+        {"samples": [{"task": "t"}], "requested": {"t": 1}},
+        {"samples": [SAMPLE, SAMPLE], "requested": {"t": 2}},
+    ],
+)
+def test_a_result_of_another_form_is_an_infrastructure_error(result: dict[str, Any]) -> None:
+    """An item scored twice included: one paragraph, no traceback."""
+    with pytest.raises(InfrastructureError, match="the evaluation engine's result cannot be read"):
+        EvalReport.from_engine(result)
+
+
+def test_items_pair_on_row_and_prompt() -> None:
+    """Absent and changed rows are unmatched; the same row asked otherwise has drifted."""
+    before = [Item(0, "a", "p", 1), Item(1, "b", "p", 1), Item(2, "c", "p", 1), Item(3, "d", "p", 1)]
+    after = [Item(0, "a", "p", 0), Item(1, "b", "q", 1), Item(2, "x", "q", 1), Item(4, "d", "p", 1)]
+    assert pair(before, after) == Pairing(unmatched=(2, 3, 4), drifted=(1,))
+
+
+@given(item_lists, item_lists)
+def test_pairing_does_not_depend_on_sides_or_scores(one: list[Item], other: list[Item]) -> None:
+    """Symmetric, blind to scores, and empty for a report against itself."""
+    assert pair(one, other) == pair(other, one)
+    assert pair(one, one) == Pairing((), ())
+    assert pair([Item(i.doc_id, i.doc_hash, i.prompt_hash, 0.5) for i in one], other) == pair(one, other)

@@ -1,0 +1,159 @@
+"""A suite is data: loaded whole, checked before any server starts, addressed by its content."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from eval_suites.suite import SHIPPED, Suite, find_suite, load_suite, shipped_suites
+from registry.digest import Digest
+from registry.errors import UsageError
+
+EXAMPLES = Path(__file__).parents[1] / "fixtures" / "suites"
+Edit = Callable[[dict[str, Any]], object]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A copy of the example suite that a test may edit."""
+    return Path(shutil.copytree(EXAMPLES, tmp_path / "suites"))
+
+
+def edited(folder: Path, edit: Edit) -> Path:
+    """The example suite after an edit of its parsed form."""
+    path = folder / "example.yaml"
+    value = yaml.safe_load(path.read_text())
+    edit(value)
+    path.write_text(yaml.safe_dump(value))
+    return path
+
+
+def refusal(path: Path) -> str:
+    """What the user is told about a suite that cannot be loaded."""
+    with pytest.raises(UsageError) as caught:
+        load_suite(path)
+    return str(caught.value)
+
+
+def digest_after(folder: Path, edit: Edit) -> Digest:
+    """The digest of the edited suite."""
+    return load_suite(edited(folder, edit)).digest
+
+
+def test_the_example_loads_with_its_datasets() -> None:
+    """The commented example is the format's documentation, so it has to load."""
+    suite = load_suite(EXAMPLES / "example.yaml")
+    assert [(task.name, task.items) for task in suite.tasks] == [("capitals", 8), ("sums", 6)]
+    assert (suite.name, suite.alpha) == ("example", 0.05)
+    assert suite.tasks[0].dataset == (EXAMPLES / "capitals.jsonl").resolve()
+
+
+@pytest.mark.parametrize("name", shipped_suites())
+def test_every_shipped_suite_is_found_by_its_name(name: str) -> None:
+    """A suite in the package folder is a file and nothing else; it has the items it needs."""
+    suite = find_suite(name)
+    assert suite.name == name
+    assert all(task.items >= 600 for task in suite.tasks)
+
+
+def test_a_suite_is_found_by_path_relative_to_the_spec() -> None:
+    """A path against the folder of the file that named it."""
+    assert find_suite("suites/example.yaml", EXAMPLES.parent).name == "example"
+
+
+def test_an_unknown_name_lists_what_exists(tmp_path: Path) -> None:
+    """With a suggestion where there is one."""
+    with pytest.raises(UsageError, match="no suite is called 'exmaple'"):
+        find_suite("exmaple", tmp_path)
+    for name in shipped_suites():
+        with pytest.raises(UsageError, match=f"did you mean '{name}'"):
+            find_suite(f"{name}x")
+
+
+@pytest.mark.parametrize(
+    ("edit", "said"),
+    [
+        (lambda s: s.update(alhpa=0.1), "alhpa: unknown key; did you mean 'alpha'?"),
+        (lambda s: s["tasks"][0].update(margn=0.1), "tasks[0].margn: unknown key; did you mean 'margin'?"),
+        (lambda s: s["tasks"][1].update(kind="generat"), "tasks[1].kind: "),
+        (lambda s: s["tasks"][0].update(margin=0), "tasks[0].margin: input should be greater than 0"),
+        (lambda s: s["tasks"][0].update(margin=float("nan")), "tasks[0].margin: input should be a finite"),
+        (lambda s: s["tasks"][0].update(metric="exact_match"), "tasks[0]: `kind: choices` is measured by"),
+        (lambda s: s["tasks"][0].pop("choices"), "tasks[0]: `choices` names the row's list"),
+        (lambda s: s["tasks"][1].update(choices="choices"), "tasks[1]: `choices` names the row's list"),
+        (lambda s: s["tasks"][1].update(name="capitals"), "task names are given twice: capitals"),
+        (lambda s: s["tasks"][0].update(name="../x"), "tasks[0].name: string should match pattern"),
+        (lambda s: s["tasks"][0].update(prompt="Capital?"), "tasks[0].prompt: names no field"),
+        (lambda s: s["tasks"][0].update(prompt="{{question}} "), "tasks[0].prompt: ends in white space"),
+        (lambda s: s["tasks"][0].update(prompt="{{question|upper}}"), "not '{{': a suite carries no code"),
+        (lambda s: s["tasks"][0].update(prompt="{{question}}{% x %}"), "not '{%': a suite carries no code"),
+        (
+            lambda s: s["tasks"][0].update(prompt="{{question.__class__}}"),
+            "not '{{': a suite carries no code",
+        ),
+        (lambda s: s.update(tasks=[]), "tasks: tuple should have at least 1 item"),
+    ],
+)
+def test_what_makes_no_sense_is_named_by_its_path(folder: Path, edit: Edit, said: str) -> None:
+    """One sentence per mistake, before any dataset is read."""
+    assert said in refusal(edited(folder, edit))
+
+
+def test_a_tag_in_a_suite_is_refused(folder: Path) -> None:
+    """lm-eval would run the function a !function tag names."""
+    path = folder / "example.yaml"
+    path.write_text(path.read_text() + "    process_docs: !function helpers.load\n")
+    assert "the tag !function is not allowed" in refusal(path)
+
+
+def test_an_absent_dataset_is_named(folder: Path) -> None:
+    """With the path that was looked for."""
+    (folder / "sums.jsonl").unlink()
+    assert f"the dataset {folder / 'sums.jsonl'} cannot be read" in refusal(folder / "example.yaml")
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        lambda s: s.update(alpha=0.01),
+        lambda s: s["tasks"][0].update(margin=0.02),
+        lambda s: s["tasks"][0].update(prompt="Q: {{question}}"),
+        lambda s: s["tasks"].reverse(),
+        lambda s: s["tasks"].pop(),
+    ],
+)
+def test_what_changes_scores_or_verdicts_changes_the_digest(folder: Path, edit: Edit) -> None:
+    """Another question, another margin: another suite."""
+    before = load_suite(folder / "example.yaml").digest
+    assert digest_after(folder, edit) != before
+
+
+def test_a_changed_dataset_changes_the_digest(folder: Path) -> None:
+    """Rows are part of the suite."""
+    before = load_suite(folder / "example.yaml").digest
+    rows = (folder / "sums.jsonl").read_text().splitlines()
+    (folder / "sums.jsonl").write_text("\n".join(rows[1:]))
+    assert load_suite(folder / "example.yaml").digest != before
+
+
+def test_words_and_places_do_not_change_the_digest(folder: Path) -> None:
+    """Comments, the description and where the files lie say nothing about a model."""
+
+    def reword(suite: dict[str, Any]) -> None:
+        suite["description"] = "other words"
+        suite["tasks"][1]["dataset"] = "renamed.jsonl"
+
+    (folder / "sums.jsonl").rename(folder / "renamed.jsonl")
+    assert digest_after(folder, reword) == load_suite(EXAMPLES / "example.yaml").digest
+
+
+def test_a_suite_is_a_value(folder: Path) -> None:
+    """Equal files give equal digests, wherever they are."""
+    suites: list[Suite] = [load_suite(EXAMPLES / "example.yaml"), load_suite(folder / "example.yaml")]
+    assert len({suite.digest for suite in suites}) == 1
+    assert SHIPPED.name == "eval_suites"

@@ -1,0 +1,157 @@
+"""A wrong key is named by its full path, with what was probably meant."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from registry.errors import UsageError
+from registry.validation import did_you_mean, explain, read_yaml
+
+
+class Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class Awq(Strict):
+    engine: Literal["awq"]
+    bits: int = 4
+
+
+class Ready(Strict):
+    engine: Literal["none"]
+
+
+class Step(Strict):
+    weight: int = Field(ge=0, le=100)
+    after: Annotated[float | None, Field(gt=0)] = None
+
+
+class Spec(Strict):
+    name: str
+    quantize: Annotated[Awq | Ready, Field(discriminator="engine")] = Ready(engine="none")
+    serve: Step | None = None
+    steps: tuple[Step, ...] = ()
+    named: dict[str, Step] = Field(default_factory=dict)
+    plain: Step | Awq | None = None
+
+    @model_validator(mode="after")
+    def _check(self) -> Spec:
+        if self.name == "taken":
+            raise ValueError("the name is taken")
+        return self
+
+
+def problem(**written: Any) -> str:
+    """The error for a spec with these keys."""
+    with pytest.raises(ValidationError) as caught:
+        Spec.model_validate({"name": "x", **written})
+    return str(explain(caught.value, Spec, "spec.yaml"))
+
+
+@pytest.mark.parametrize(
+    ("written", "said"),
+    [
+        ({"quantise": {}}, "quantise: unknown key; did you mean 'quantize'?"),
+        ({"quantize": {"engine": "awq", "bitss": 4}}, "quantize.bitss: unknown key; did you mean 'bits'?"),
+        ({"quantize": {"engine": "awq", "bits": "x"}}, "quantize.bits: input should be a valid integer"),
+        ({"serve": {"weight": 1, "wieght": 2}}, "serve.wieght: unknown key; did you mean 'weight'?"),
+        ({"serve": {"weight": 1, "zzz": 2}}, "serve.zzz: unknown key; known: after, weight"),
+        ({"steps": [{"weight": 5}, {"weight": 500}]}, "steps[1].weight: input should be less than or equal"),
+        ({"steps": [{"weigth": 5}]}, "steps[0].weigth: unknown key; did you mean 'weight'?"),
+        ({"named": {"eu": {"weight": 5, "aftr": 1}}}, "named.eu.aftr: unknown key; did you mean 'after'?"),
+        ({"plain": {"weight": 5, "aftr": 1}}, "plain.aftr: unknown key; did you mean 'after'?"),
+        ({"quantize": {"engine": "none", "bits": 4}}, "quantize.bits: unknown key; known: engine"),
+        ({"serve": {}}, "serve.weight: is required"),
+        ({"name": "taken"}, "spec.yaml is not valid: the name is taken."),
+    ],
+)
+def test_each_problem_is_named_by_its_path(written: dict[str, Any], said: str) -> None:
+    """Through nested models, unions, lists and mappings, without pydantic's own union labels."""
+    assert said in problem(**written)
+
+
+def test_several_problems_come_one_per_line_with_the_next_step() -> None:
+    """All at once, so that the file is mended once."""
+    lines = problem(nam="y", steps=[{"weight": -1}]).splitlines()
+    assert lines[0] == "spec.yaml is not valid:"
+    assert [line.split(":")[0].strip() for line in lines[1:]] == ["steps[0].weight", "nam"]
+    assert lines[-1].endswith("Next: mend the file and run the same command again.")
+
+
+def test_a_literal_close_to_a_known_one_is_suggested() -> None:
+    """Values have typos too."""
+
+    class Kinds(Strict):
+        kind: Literal["choices", "generate"]
+
+    with pytest.raises(ValidationError) as caught:
+        Kinds.model_validate({"kind": "choice"})
+    said = str(explain(caught.value, Kinds, "suite.yaml"))
+    assert "kind: must be 'choices' or 'generate', not 'choice'; did you mean 'choices'?" in said
+
+
+def test_a_long_wrong_value_is_cut() -> None:
+    """An error stays one paragraph."""
+    assert len(problem(serve={"weight": "x" * 10_000})) < 300
+
+
+def test_nothing_close_lists_what_is_known() -> None:
+    """A suggestion far off would only mislead."""
+    assert did_you_mean("zebra", ["bits", "group_size"]) == "known: bits, group_size"
+    assert did_you_mean("bits", []) == "known: none"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("a: !function utils.run\n", "line 1, column 4: the tag !function is not allowed"),
+        ("a: 1\nb: !!python/object/apply:os.system [id]\n", "line 2, column 4: the tag !!python"),
+        ("a: 1\nb: 2\na: 3\n", "line 3, column 1: the key 'a' is given twice"),
+        ("a: {b: 1, b: 2}\n", "the key 'b' is given twice"),
+        ("a: [1\n", "is not plain YAML"),
+        ("? [a]\n: 1\n", "is not plain YAML"),
+        ("- a\n", "holds no keys"),
+        ("", "holds no keys"),
+    ],
+)
+def test_what_is_not_plain_yaml_is_refused(tmp_path: Path, text: str, said: str) -> None:
+    """Code, repeated keys and broken files end in one sentence that names the line."""
+    path = tmp_path / "x.yaml"
+    path.write_text(text)
+    with pytest.raises(UsageError) as caught:
+        read_yaml(path)
+    assert said in str(caught.value)
+    assert str(path) in str(caught.value)
+
+
+@given(st.text(alphabet=st.sampled_from("ab01:-? \n!&*<>[]{},'\"#|%@~\\\t\u2028é"), max_size=30))
+def test_any_text_is_read_or_refused(tmp_path_factory: pytest.TempPathFactory, text: str) -> None:
+    """Never a traceback, whatever was typed."""
+    path = tmp_path_factory.mktemp("yaml") / "x.yaml"
+    path.write_text(text, encoding="utf-8")
+    with suppress(UsageError):
+        assert isinstance(read_yaml(path), dict)
+
+
+@pytest.mark.parametrize("content", [b"a: \xff\n", None])
+def test_a_file_that_cannot_be_read_is_a_usage_error(tmp_path: Path, content: bytes | None) -> None:
+    """Absent, or not text."""
+    path = tmp_path / "x.yaml"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(UsageError, match=r"x\.yaml"):
+        read_yaml(path)
+
+
+def test_plain_yaml_is_read_with_anchors_and_merges(tmp_path: Path) -> None:
+    """What YAML offers for data stays usable."""
+    path = tmp_path / "x.yaml"
+    path.write_text("base: &b {x: 1}\nother: {<<: *b, y: 2}\n")
+    assert read_yaml(path) == {"base": {"x": 1}, "other": {"x": 1, "y": 2}}

@@ -1,0 +1,121 @@
+"""A small OpenAI-like server with faults: ``python engine.py --port N [knobs]``.
+
+Streams server-sent events like vLLM (headers first, then tokens, usage, [DONE]) and fails on demand:
+errors before the first byte, errors inside a 200 stream, a slow first token, a slow start, death after
+some requests, or a health endpoint that lies.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+
+def parse(arguments: list[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--name", default="engine")
+    parser.add_argument("--start-delay", type=float, default=0.0, help="seconds before it listens")
+    parser.add_argument("--ttft", type=float, default=0.005, help="seconds to the first token")
+    parser.add_argument("--token-seconds", type=float, default=0.001)
+    parser.add_argument("--error-rate", type=float, default=0.0, help="share of 500s before the first byte")
+    parser.add_argument("--stream-error-rate", type=float, default=0.0, help="share of errors inside a 200")
+    parser.add_argument("--die-after", type=int, default=0, help="requests until the process ends itself")
+    parser.add_argument("--dead", action="store_true", help="health says 200, completions say 500")
+    parser.add_argument("--seed", type=int, default=7)
+    return parser.parse_args(arguments)
+
+
+class Engine(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 256
+
+    def __init__(self, options: argparse.Namespace) -> None:
+        super().__init__(("127.0.0.1", options.port), Handler)
+        self.options = options
+        self.random = random.Random(options.seed)
+        self.served = 0
+        self.lock = threading.Lock()
+
+    def draw(self) -> tuple[bool, bool]:
+        """Whether this request fails before, and inside, its stream."""
+        with self.lock:
+            self.served += 1
+            if self.options.die_after and self.served > self.options.die_after:
+                os._exit(9)
+            early = self.options.dead or self.random.random() < self.options.error_rate
+            return early, self.random.random() < self.options.stream_error_rate
+
+
+class Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+    server: Engine
+
+    def log_message(self, *_: object) -> None:
+        """Quiet."""
+
+    def do_GET(self) -> None:
+        self._reply(200, {"name": self.server.options.name})
+
+    def do_POST(self) -> None:
+        length = int(self.headers.get("Content-Length", 0))
+        body = json.loads(self.rfile.read(length) or b"{}")
+        early, inside = self.server.draw()
+        if early:
+            self._reply(500, {"error": {"message": "boom", "code": 500}})
+        elif body.get("stream"):
+            self._stream(body, inside)
+        else:
+            time.sleep(self.server.options.ttft)
+            self._reply(200, {"choices": [{"text": "x"}], "usage": _usage(body)})
+
+    def _reply(self, status: int, value: dict[str, Any]) -> None:
+        data = json.dumps(value).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+
+    def _stream(self, body: dict[str, Any], inside: bool) -> None:
+        self.send_response(200)
+        self.send_header("Content-Type", "text/event-stream")
+        self.send_header("Transfer-Encoding", "chunked")
+        self.end_headers()
+        time.sleep(self.server.options.ttft)
+        for index in range(int(body.get("max_tokens", 8))):
+            if inside and index == 1:
+                self._event({"error": {"message": "EngineCore encountered an issue", "code": 500}})
+                break
+            self._event({"choices": [{"text": f"{index} "}], "system_fingerprint": self.server.options.name})
+            time.sleep(self.server.options.token_seconds)
+        else:
+            self._event({"choices": [], "usage": _usage(body)})
+        self._chunk(b"data: [DONE]\n\n")
+        self._chunk(b"")
+
+    def _event(self, value: dict[str, Any]) -> None:
+        self._chunk(b"data: " + json.dumps(value).encode() + b"\n\n")
+
+    def _chunk(self, data: bytes) -> None:
+        self.wfile.write(f"{len(data):x}\r\n".encode() + data + b"\r\n")
+
+
+def _usage(body: dict[str, Any]) -> dict[str, int]:
+    return {
+        "prompt_tokens": len(str(body.get("prompt", ""))),
+        "completion_tokens": int(body.get("max_tokens", 8)),
+    }
+
+
+if __name__ == "__main__":
+    chosen = parse()
+    time.sleep(chosen.start_delay)
+    Engine(chosen).serve_forever()
