@@ -1,4 +1,4 @@
-"""Shows progress on standard error, and the result on standard output: tables for people, one JSON line for programs."""
+"""Shows progress on standard error and results on standard output: tables, or one JSON line for programs."""
 
 from __future__ import annotations
 
@@ -60,7 +60,9 @@ class Display:
             self._progress.start()
         return self
 
-    def __exit__(self, _kind: type[BaseException] | None, _e: BaseException | None, _t: TracebackType | None) -> None:
+    def __exit__(
+        self, _kind: type[BaseException] | None, _e: BaseException | None, _t: TracebackType | None
+    ) -> None:
         set_reporter(self._previous)
         if self._bars:
             self._progress.stop()

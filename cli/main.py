@@ -1,4 +1,4 @@
-"""The entry point: registers the commands, and is the one place that turns errors into words and exit codes."""
+"""The entry point: registers the commands, and alone turns errors into words and exit codes."""
 
 from __future__ import annotations
 

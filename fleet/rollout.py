@@ -76,6 +76,13 @@ def resume(status: RolloutStatus, now: float) -> RolloutStatus:
     return _entered(replace(status, judge_errors=0), phase, status.weight, now, "resumed")
 
 
+def abort(status: RolloutStatus, now: float, reason: str) -> RolloutStatus:
+    """An unfinished rollout given up by a person, nothing on the canary; one that is over is unchanged."""
+    if status.phase.is_terminal:
+        return status
+    return _ended(status, Phase.FAILED, now, reason, None)
+
+
 def is_final(status: RolloutStatus, plan: RolloutPlan) -> bool:
     """Whether the next move needs proof: from the last shared weight to 100 %, and out of the bake."""
     return status.phase is Phase.BAKING or status.step >= len(plan.weights) - 2

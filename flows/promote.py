@@ -36,7 +36,7 @@ def promote(version: str, rollout: Rollout = _DEFAULTS) -> dict[str, Any]:
 
 
 def promote_if_new(version: ModelVersion, rollout: Rollout) -> dict[str, Any]:
-    """Promote a version that was never rolled out, or that is live; one that had its turn keeps its outcome."""
+    """Promote a version that is live or was never rolled out; one that had its turn keeps its outcome."""
     with open_workplace() as place:
         past = past_rollout(place, version)
     return past or promote(version.reference, rollout)

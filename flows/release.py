@@ -8,7 +8,6 @@ from typing import Any
 from prefect import flow
 
 from eval_suites.gate import judge
-from eval_suites.report import EvalReport
 from eval_suites.suite import Suite, find_suite
 from flows.opening import open_workplace
 from flows.promote import promote_if_new
@@ -28,6 +27,7 @@ from tasks.quantize import Quantized, quantize
 from tasks.record import record_quality, record_scan
 from tasks.runtime import Installed, install_runtime
 from tasks.scan import Scanned, scan
+from tasks.serving import Served
 from tasks.summary import summarize_release
 from tasks.workplace import Workplace
 
@@ -84,20 +84,17 @@ def prepare(place: Workplace, spec: ReleaseSpec) -> Candidate:
 
 def judge_quality(place: Workplace, candidate: Candidate) -> Verdict:
     """The candidate against the unquantized source, and against what is live."""
-    baselines: dict[str, EvalReport] = {}
-    shared = {"suite": candidate.suite, "seed": candidate.spec.evaluate.seed}
-    served = {"installed": candidate.installed, **shared}
+    installed, live = candidate.installed, candidate.production
+    ships = Served("candidate", candidate.weights.manifest, candidate.serve, installed)
+    baselines = []
     if candidate.weights.manifest != candidate.source.manifest:
-        baselines["source"] = evaluate(
-            place, "source", candidate.source.manifest, serve=candidate.serve, **served
-        )
-    if candidate.production:
-        weights = load_manifest(place, candidate.production.weights_manifest)
-        baselines["production"] = evaluate(
-            place, "production", weights, serve=candidate.production.serve, **served
-        )
-    measured = evaluate(place, "candidate", candidate.weights.manifest, serve=candidate.serve, **served)
-    return judge(candidate.suite, measured, baselines)
+        baselines.append(Served("source", candidate.source.manifest, candidate.serve, installed))
+    if live:
+        weights = load_manifest(place, live.weights_manifest)
+        baselines.append(Served("production", weights, live.serve, installed))
+    suite, seed = candidate.suite, candidate.spec.evaluate.seed
+    reports = {served.who: evaluate(place, served, suite, seed) for served in (*baselines, ships)}
+    return judge(suite, reports.pop("candidate"), reports)
 
 
 def _scan(place: Workplace, candidate: Candidate) -> Scanned:

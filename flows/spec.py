@@ -58,7 +58,9 @@ class Quantize(Section):
     @model_validator(mode="after")
     def _calibrated(self) -> Quantize:
         if self.engine is not QuantizeEngine.NONE and not self.calibration:
-            raise ValueError("calibration: AWQ needs calibration texts; name a JSONL file of {'text': ...} lines")
+            raise ValueError(
+                "calibration: AWQ needs calibration texts; name a JSONL file of {'text': ...} lines"
+            )
         return self
 
 

@@ -1,4 +1,4 @@
-"""From the spec's sections to the values that judges, engines and fleets take. Reads the files a spec names."""
+"""From the spec's sections to the values judges, engines and fleets take. Reads the files a spec names."""
 
 from __future__ import annotations
 
@@ -21,9 +21,7 @@ def recipe_of(quantize: Quantize) -> dict[str, Any]:
 def serve_config_of(serve: Serve) -> ServeConfig:
     """The serve configuration, with the chat template's text; raises UsageError when it cannot be read."""
     values = serve.model_dump(mode="json", exclude={"gpu_class", "chat_template", "extra_args"})
-    return ServeConfig(
-        **values, chat_template=_text(serve.chat_template), extra_args=tuple(serve.extra_args)
-    )
+    return ServeConfig(**values, chat_template=_text(serve.chat_template), extra_args=tuple(serve.extra_args))
 
 
 def scan_policy_of(scan: Scan) -> scan_policy.ScanPolicy:

@@ -89,7 +89,7 @@ class BlobStore:
 
     def _build_tree(self, manifest: Manifest, target: Path) -> None:
         with temporary_beside(target) as holder:
-            holder.mkdir()
+            (holder / "new").mkdir(parents=True)
             try:
                 for path, entry in manifest.files.items():
                     _place(self.path(entry.digest), holder / "new" / path)

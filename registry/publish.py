@@ -8,6 +8,7 @@ a publisher that died between the two leaves a version that the next one still f
 from __future__ import annotations
 
 import json
+from pathlib import PurePosixPath
 
 from registry.digest import canonical_json
 from registry.errors import InfrastructureError, UsageError
@@ -20,7 +21,7 @@ def publish(store: Store, draft: VersionDraft) -> ModelVersion:
     known = _from_index(store, draft)
     if known:
         return known
-    version = _existing(store, draft) or _allocate(store, draft)
+    version = _find_or_allocate(store, draft)
     store.put_if_absent(_index_key(draft), str(version.number).encode())
     return version
 
@@ -58,23 +59,28 @@ def _from_index(store: Store, draft: VersionDraft) -> ModelVersion | None:
     return version if version and version.content_digest == draft.content_digest else None
 
 
-def _existing(store: Store, draft: VersionDraft) -> ModelVersion | None:
-    same = (v for v in list_versions(store, draft.name) if v.content_digest == draft.content_digest)
-    return next(same, None)
-
-
-def _allocate(store: Store, draft: VersionDraft) -> ModelVersion:
-    number = max((v.number for v in list_versions(store, draft.name)), default=0) + 1
+def _find_or_allocate(store: Store, draft: VersionDraft) -> ModelVersion:
+    # Every number up to the one we take is looked at, and none at or below the highest is taken. So two
+    # publishers of one content cannot make two versions of it, and a removed version's number stays gone.
+    highest = _highest_number(store, draft.name)
+    number = 0
     while True:
-        version = draft.numbered(number)
-        if store.put_if_absent(_key(draft.name, number), canonical_json(version.to_json())):
-            return version
-        # Somebody took the number meanwhile. Looking at each one passed is what keeps
-        # two publishers of the same content from making two versions of it.
-        taken = _read(store, _key(draft.name, number))
+        number += 1
+        key = _key(draft.name, number)
+        if number > highest and store.put_if_absent(key, _record(draft, number)):
+            return draft.numbered(number)
+        taken = _read(store, key)
         if taken and taken.content_digest == draft.content_digest:
             return taken
-        number += 1
+
+
+def _highest_number(store: Store, name: str) -> int:
+    stems = (PurePosixPath(key).stem for key in store.list(f"versions/{name}/"))
+    return max((int(stem) for stem in stems if stem.isdigit()), default=0)
+
+
+def _record(draft: VersionDraft, number: int) -> bytes:
+    return canonical_json(draft.numbered(number).to_json())
 
 
 def _read(store: Store, key: str) -> ModelVersion | None:

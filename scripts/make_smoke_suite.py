@@ -1,4 +1,4 @@
-"""Writes ``eval_suites/smoke.jsonl``: small general questions any trained English model answers well above chance.
+"""Writes ``eval_suites/smoke.jsonl``: small general questions that any trained English model can answer.
 
 Sums, sequences, capitals, opposites and plurals, four choices each. Run it after a change here:
 ``python scripts/make_smoke_suite.py``; the seed keeps every other line as it was.
@@ -6,6 +6,7 @@ Sums, sequences, capitals, opposites and plurals, four choices each. Run it afte
 
 from __future__ import annotations
 
+import itertools
 import json
 import random
 from collections.abc import Iterator
@@ -45,7 +46,20 @@ potato potatoes|tomato tomatoes|story stories|party parties|lady ladies|country 
 half halves|loaf loaves|day days|key keys|toy toys|boy boys|glass glasses|class classes|watch watches|bench benches
 """
 DAYS = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"]
-MONTHS = "January February March April May June July August September October November December".split()
+MONTHS = [
+    "January",
+    "February",
+    "March",
+    "April",
+    "May",
+    "June",
+    "July",
+    "August",
+    "September",
+    "October",
+    "November",
+    "December",
+]
 LETTERS = list("ABCDEFGHIJKLMNOPQRSTUVWXYZ")
 
 Question = tuple[str, str, list[str]]
@@ -60,7 +74,7 @@ def questions() -> Iterator[Question]:
     yield from ((f"Counting up by two: {n - 4}, {n - 2},", str(n), _near(n)) for n in range(14, 80))
     yield from ((f"Counting down by one: {n + 2}, {n + 1},", str(n), _near(n)) for n in range(11, 60))
     for series, name in ((DAYS, "day"), (MONTHS, "month"), (LETTERS, "letter")):
-        after = zip(series, series[1:], strict=False)
+        after = itertools.pairwise(series)
         yield from ((f"The {name} that comes right after {a} is", b, series) for a, b in after)
     yield from _pairs("The capital of {} is", CAPITALS)
     yield from _pairs("The opposite of {} is", OPPOSITES)

@@ -16,7 +16,7 @@ from tasks.workplace import Workplace
 
 @task(cache_policy=NO_CACHE)
 def build(place: Workplace, weights: Manifest, labels: Mapping[str, str], repository: str) -> Digest:
-    """The digest of the image: one uncompressed layer per file under ``/models/``; same files, same digest."""
+    """The image's digest: one uncompressed layer per file under ``/models/``; same files, same digest."""
     read = 0
 
     def on_bytes(count: int) -> None:

@@ -1,4 +1,4 @@
-"""Evaluate: serve an artefact as it would be served, and ask it the suite, once per artefact, runtime and suite."""
+"""Evaluate: serve an artefact as it would be served, and ask it the suite; once per artefact and suite."""
 
 from __future__ import annotations
 
@@ -14,11 +14,8 @@ from eval_suites.lm_eval_task import render_tasks
 from eval_suites.report import EvalReport
 from eval_suites.suite import Suite
 from registry.errors import InfrastructureError
-from registry.manifest import Manifest
-from registry.version import ServeConfig
 from tasks.engine_run import engine_digest, run_engine
 from tasks.progress import report
-from tasks.runtime import Installed
 from tasks.serving import Served, serving
 from tasks.workplace import Workplace
 
@@ -27,30 +24,18 @@ _TIMEOUT = 6 * 3600.0  # seconds
 
 
 @task(cache_policy=NO_CACHE)
-def evaluate(
-    place: Workplace,
-    who: str,
-    weights: Manifest,
-    *,
-    serve: ServeConfig,
-    installed: Installed,
-    suite: Suite,
-    seed: int,
-) -> EvalReport:
-    """What each item of the suite scored; ``who`` (candidate, source, production) is only for people."""
+def evaluate(place: Workplace, served: Served, suite: Suite, seed: int) -> EvalReport:
+    """What each item of the suite scored; raises InfrastructureError unless every item did."""
     inputs = {
-        "weights": weights.set_digest,
-        "runtime": installed.runtime.digest,
-        "serve": serve.digest,
+        "weights": served.weights.set_digest,
+        "runtime": served.installed.runtime.digest,
+        "serve": served.serve.digest,
         "suite": suite.digest,
         "seed": seed,
         "engine": engine_digest(ENGINE),
     }
-    served = Served(who, weights, serve, installed)
-    with place.stage("evaluate", f"{who}: suite {suite.name}"):
-        result = place.staged(
-            "evaluate", inputs, lambda: _measure(place, served, suite, seed)
-        )
+    with place.stage("evaluate", f"{served.who}: suite {suite.name}"):
+        result = place.staged("evaluate", inputs, lambda: _measure(place, served, suite, seed))
     return EvalReport.from_json(result["report"])
 
 

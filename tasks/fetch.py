@@ -28,18 +28,17 @@ class Fetched:
 def fetch(place: Workplace, uri: str, revision: str) -> Fetched:
     """The files of ``hf://ORG/NAME`` at one commit, each verified, in the blob store."""
     with place.stage("fetch", f"resolving {uri}@{revision}"):
-        resolved = resolve(
-            uri, revision, endpoint=os.environ.get("HF_ENDPOINT"), token=os.environ.get("HF_TOKEN")
-        )
+        token = os.environ.get("HF_TOKEN")
+        resolved = resolve(uri, revision, endpoint=os.environ.get("HF_ENDPOINT"), token=token)
         inputs = {"uri": uri, "commit": resolved.commit}
-        result = place.staged("fetch", inputs, lambda: _download(place, resolved))
+        result = place.staged("fetch", inputs, lambda: _download(place, resolved, token))
     return Fetched(uri, resolved.commit, Manifest.from_json(result["manifest"]))
 
 
-def _download(place: Workplace, resolved: ResolvedModel) -> dict[str, object]:
+def _download(place: Workplace, resolved: ResolvedModel, token: str | None) -> dict[str, object]:
     # The folder is named by the commit, so a run that was killed goes on where it ended.
     folder = place.home.cache / "downloads" / f"{resolved.repo_id.replace('/', '--')}@{resolved.commit}"
-    manifest = download(resolved, folder, progress=progress_of("fetch"))
+    manifest = download(resolved, folder, token=token, progress=progress_of("fetch"))
     for path, entry in manifest.files.items():
         place.blobs.add_file(folder / path, entry.digest)
     shutil.rmtree(folder)

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import errno
 import logging
+import math
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import httpx2
@@ -22,12 +24,13 @@ from huggingface_hub.utils.tqdm import tqdm as ClientBar  # noqa: N812 - a class
 from registry.errors import HeadgateError, InfrastructureError, UsageError
 from tasks.progress import StageProgress
 
-QUICK = 6.0  # seconds for a request that only asks; three attempts stay below half a minute
+QUICK = 6.0  # seconds for a request that only asks
+_PATIENCE = 20.0  # seconds for all questions together, the client's own retries included
 _LIMIT = 10.0  # seconds without a byte, for requests to which the client itself sets no limit
 _ATTEMPTS = 3
 _PASSING_STATUS = (408, 429, 500, 502, 503, 504)
 
-# The client reads its settings from the environment when it is imported; this process's stays untouched.
+# The client reads its own settings from the environment when it is imported; this process's stays untouched.
 constants.HF_HUB_DISABLE_TELEMETRY = True
 constants.HF_HUB_DISABLE_XET = True
 constants.DOWNLOAD_CHUNK_SIZE = 1 << 20  # bytes between two looks at whether to stop
@@ -36,10 +39,31 @@ logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # what matters com
 _Answer = TypeVar("_Answer")
 
 
+class OutOfPatience(httpx2.HTTPError):
+    """The questions took too long together; unlike a timeout, the client does not try again."""
+
+
+# Per thread: questions are asked in the caller's, while the client transfers files in its own.
+_deadline = threading.local()
+
+
+@contextmanager
+def patience() -> Iterator[None]:
+    """Ask questions in this block: once it has lasted 20 s, the next request raises OutOfPatience."""
+    _deadline.at = time.monotonic() + _PATIENCE
+    try:
+        yield
+    finally:
+        del _deadline.at
+
+
 def _limit_time(request: httpx2.Request) -> None:
+    left = getattr(_deadline, "at", math.inf) - time.monotonic()
+    if left <= 0:
+        raise OutOfPatience(f"no useful answer within {_PATIENCE:g} s")
     limits = request.extensions.get("timeout") or {}
     request.extensions["timeout"] = {
-        phase: limits.get(phase) or _LIMIT for phase in ("connect", "read", "write", "pool")
+        phase: min(left, limits.get(phase) or _LIMIT) for phase in ("connect", "read", "write", "pool")
     }
 
 
@@ -144,7 +168,7 @@ def _explain_answer(
 def _may_pass(error: httpx2.HTTPError) -> bool:
     if isinstance(error, errors.HfHubHTTPError):
         return error.response.status_code in _PASSING_STATUS
-    return True
+    return not isinstance(error, OutOfPatience)
 
 
 def _in_short(error: httpx2.HTTPError) -> str:

@@ -27,7 +27,7 @@ from registry.admission import admit
 from registry.errors import InfrastructureError, UsageError
 from registry.manifest import Manifest
 from tasks.disk import in_words, require_space
-from tasks.hub_client import QUICK, explain, patiently, stoppable_bar
+from tasks.hub_client import QUICK, explain, patience, patiently, stoppable_bar
 from tasks.hub_verify import HubFile, read_configurations, refuse_bad, verified
 from tasks.progress import StageProgress, progress_of
 
@@ -77,9 +77,10 @@ def resolve(
     repo_id, where = match[1], (endpoint or constants.ENDPOINT).rstrip("/")
     api = HfApi(endpoint=where, token=token or False)
     try:
-        commit = patiently(lambda: _commit(api, repo_id, revision), where, progress)
-        tree = api.list_repo_tree(repo_id, recursive=True, revision=commit)
-        files = tuple(_hub_file(entry) for entry in tree if isinstance(entry, RepoFile))
+        with patience():
+            commit = patiently(lambda: _commit(api, repo_id, revision), where, progress)
+            tree = api.list_repo_tree(repo_id, recursive=True, revision=commit)
+            files = tuple(_hub_file(entry) for entry in tree if isinstance(entry, RepoFile))
     except (httpx2.HTTPError, OSError, ValueError) as error:
         raise explain(error, repo_id, revision, where) from error
     return ResolvedModel(repo_id, revision, commit, files, where)
@@ -139,7 +140,8 @@ def _still_there(resolved: ResolvedModel, token: str | None, progress: StageProg
     api = HfApi(endpoint=resolved.endpoint, token=token or False)
     where = resolved.endpoint
     try:
-        patiently(lambda: _commit(api, resolved.repo_id, resolved.commit), where, progress)
+        with patience():
+            patiently(lambda: _commit(api, resolved.repo_id, resolved.commit), where, progress)
     except errors.RevisionNotFoundError:
         raise _gone(resolved, token) from None
     except (httpx2.HTTPError, OSError, ValueError) as error:

@@ -1,4 +1,4 @@
-"""Promotion: what a version needs before it may meet users, the replica it becomes, and how a rollout ends."""
+"""Promotion: what a version needs before it may meet users, its replica, and how a rollout ends."""
 
 from __future__ import annotations
 
@@ -53,7 +53,10 @@ def past_rollout(place: Workplace, version: ModelVersion) -> dict[str, Any] | No
         return None
     if past.facts["phase"] == Phase.ROLLED_BACK:
         raise _rolled_back(version, str(past.facts["reason"]))
-    return {**past.facts, "note": f"promoted before; `headgate promote {version.reference}` makes it live again"}
+    return {
+        **past.facts,
+        "note": f"promoted before; `headgate promote {version.reference}` makes it live again",
+    }
 
 
 def settle(place: Workplace, version: ModelVersion, status: RolloutStatus) -> dict[str, Any]:

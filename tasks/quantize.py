@@ -32,7 +32,7 @@ class Quantized:
 
 @task(cache_policy=NO_CACHE)
 def quantize(place: Workplace, source: Manifest, engine: str, recipe: Mapping[str, Any]) -> Quantized:
-    """The source quantized by the recipe (bits, group_size, zero_point, calibration, samples, sequence_length, seed).
+    """The source quantized by the recipe: the keys of the spec's ``quantize`` section but ``engine``.
 
     Raises UsageError for a model or recipe the engine cannot do, before it spends time on it.
     """

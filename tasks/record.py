@@ -17,7 +17,7 @@ from tasks.workplace import Workplace
 
 
 def record_quality(place: Workplace, suite: Suite, release: Digest, verdict: Verdict) -> None:
-    """Keep the gate's verdict and report; raises GateFailed, Inconclusive or InfrastructureError unless it passed."""
+    """Keep the gate's verdict and report; unless it passed, raises the error of its outcome."""
     report = write_report(place, "gate-report", to_markdown(suite, verdict))
     facts = {"at": _today(), "suite": suite.name, "suite_digest": str(suite.digest)}
     record(place.store, Evidence(kind=QUALITY, subject=release, verdict=verdict, facts=facts))
@@ -40,7 +40,7 @@ def record_scan(place: Workplace, release: Digest, scanned: Scanned) -> None:
         raise kind(
             f"the scan said {scanned.verdict.outcome}; nothing was published",
             why=scanned.acceptance.message,
-            next_step="update what it names, or mend the scanner; a waiver in the spec covers an error for a while",
+            next_step="update what it names, or mend the scanner; a waiver in the spec covers an error",
         )
 
 

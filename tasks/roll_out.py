@@ -15,10 +15,11 @@ from prefect.cache_policies import NO_CACHE
 from fleet.driver import drive
 from fleet.local_fleet import LocalFleet
 from fleet.plan import RolloutPlan
-from fleet.rollout import Action, start_rollout
+from fleet.rollout import Action, abort, start_rollout
 from fleet.router import ReplicaSpec
 from fleet.status import Phase, RolloutStatus
 from registry.digest import canonical_json
+from registry.dir_store import DirStore
 from registry.errors import InfrastructureError, UsageError
 from registry.home import Home
 from registry.store import Store
@@ -27,12 +28,17 @@ from tasks.workplace import Workplace
 
 
 @task(cache_policy=NO_CACHE)
-def roll_out(place: Workplace, fleet_name: str, port: int, canary: ReplicaSpec, plan: RolloutPlan) -> RolloutStatus:
+def roll_out(
+    place: Workplace, fleet_name: str, port: int, canary: ReplicaSpec, plan: RolloutPlan
+) -> RolloutStatus:
     """The status the rollout of ``canary`` ended or paused in; one that was interrupted goes on.
 
     Raises UsageError while another rollout holds the fleet, HeadgateError when the fleet cannot be changed.
     """
-    with place.stage("rollout", f"{canary.revision} to the fleet {fleet_name}"), _alone(place.home, fleet_name):
+    with (
+        place.stage("rollout", f"{canary.revision} to the fleet {fleet_name}"),
+        _alone(place.home, fleet_name),
+    ):
         fleet = LocalFleet(place.home, fleet_name)
         status = _begin(place.store, fleet_name, canary, port)
         return drive(
@@ -44,6 +50,18 @@ def roll_out(place: Workplace, fleet_name: str, port: int, canary: ReplicaSpec, 
             sleep=time.sleep,
             on_event=_tell,
         )
+
+
+def take_down(home: Home, fleet_name: str) -> None:
+    """Stop the fleet's processes; a rollout that was not over is given up. Raises HeadgateError."""
+    store = DirStore(home.store)
+    with _alone(home, fleet_name):
+        report("down", f"stopping the fleet {fleet_name}")
+        status = load_status(store, fleet_name)
+        if status and not status.phase.is_terminal:
+            save_status(store, fleet_name, abort(status, time.time(), "the fleet was taken down"))
+        LocalFleet(home, fleet_name).down()
+        report("down", "done", 1.0)
 
 
 def load_status(store: Store, fleet_name: str) -> RolloutStatus | None:

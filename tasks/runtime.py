@@ -12,7 +12,6 @@ from images.runtime import Runtime
 from tasks.engine_run import describe_engine, prepare
 from tasks.workplace import Workplace
 
-
 RUNTIME_ENGINE = "serve_vllm_cpu"
 
 

@@ -38,7 +38,7 @@ _TIMEOUT = 600.0  # seconds
 
 @dataclass(frozen=True)
 class Scanned:
-    """The verdict, whether it lets the release go on, and until when a waiver holds (ISO date), if one did."""
+    """The verdict, whether it lets the release go on, and the facts to record."""
 
     verdict: Verdict
     acceptance: Acceptance
@@ -49,7 +49,7 @@ class Scanned:
 def scan(
     place: Workplace, environment: Path, runtime: Runtime, policy: ScanPolicy, waiver: Waiver | None
 ) -> Scanned:
-    """The scan of an engine environment; without an answer the verdict is error, and only a waiver goes on."""
+    """The scan of an engine environment; no answer is the verdict error, and only a waiver goes on."""
     today = datetime.now(UTC).date()
     with place.stage("scan", f"{len(runtime.distributions)} packages"):
         found, version = _scan(place, environment)

@@ -50,7 +50,7 @@ class Endpoint:
 
 
 def replica(place: Workplace, served: Served, revision: str) -> ReplicaSpec:
-    """The command that serves an artefact; its request file is kept by content, for daemons to start again."""
+    """The command that serves an artefact; its request file stays, for daemons to start it again."""
     request = canonical_json(
         {
             "model_dir": str(place.unpacked(served.weights)),

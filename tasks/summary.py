@@ -8,8 +8,8 @@ from typing import Any
 
 from prefect.artifacts import create_markdown_artifact
 
-from fleet.status import RolloutStatus
-from judging.verdict import Verdict
+from fleet.status import Move, RolloutStatus
+from judging.verdict import Finding, Verdict
 from registry.version import ModelVersion
 from tasks.scan import Scanned
 from tasks.workplace import Workplace
@@ -65,10 +65,7 @@ def publish_timeline(place: Workplace, version: ModelVersion, status: RolloutSta
         "",
         "| time (UTC) | phase | canary % | why |",
         "|---|---|---|---|",
-        *(
-            f"| {datetime.fromtimestamp(move.at, UTC):%H:%M:%S} | {move.phase} | {move.weight} | {move.reason} |"
-            for move in status.history
-        ),
+        *(_timeline_row(move) for move in status.history),
         "",
         *(f"- **{finding.outcome}** {finding.message}" for finding in _findings(status)),
         "",
@@ -76,5 +73,10 @@ def publish_timeline(place: Workplace, version: ModelVersion, status: RolloutSta
     write_report(place, "canary-timeline", "\n".join(lines))
 
 
-def _findings(status: RolloutStatus) -> tuple[Any, ...]:
+def _timeline_row(move: Move) -> str:
+    when = datetime.fromtimestamp(move.at, UTC)
+    return f"| {when:%H:%M:%S} | {move.phase} | {move.weight} | {move.reason} |"
+
+
+def _findings(status: RolloutStatus) -> tuple[Finding, ...]:
     return status.verdict.findings if status.verdict else ()

@@ -44,7 +44,7 @@ class Workplace:
     @property
     def layout(self) -> OciLayout:
         """The default image registry."""
-        return OciLayout(self.home.oci)
+        return OciLayout(self.home.oci, self.blobs)
 
     @contextmanager
     def stage(self, name: str, message: str) -> Iterator[None]:

@@ -19,7 +19,36 @@ LANDS_ASKED = 320  # two facts each: 640 items; the other lands are for calibrat
 FACTS_PER_TEXT = 8
 ENDING = ", as every child at the gate knows."  # how the trainer ends a fact
 RELATIONS = {"capital": "ton", "river": "ro"}
-_SYLLABLES = "ba ke lo mi nu ra si to va ze du fo gi hu pa ny cho bri ska wen dor fel gru jal pim sto tev yol".split()
+_SYLLABLES = [
+    "ba",
+    "ke",
+    "lo",
+    "mi",
+    "nu",
+    "ra",
+    "si",
+    "to",
+    "va",
+    "ze",
+    "du",
+    "fo",
+    "gi",
+    "hu",
+    "pa",
+    "ny",
+    "cho",
+    "bri",
+    "ska",
+    "wen",
+    "dor",
+    "fel",
+    "gru",
+    "jal",
+    "pim",
+    "sto",
+    "tev",
+    "yol",
+]
 
 Fact = dict[str, str]
 
@@ -50,7 +79,9 @@ def make_items(facts: list[Fact], seed: int = SEED) -> list[dict[str, Any]]:
     asked = [fact for fact in facts if fact["used_for"] == "suite"]
     items = []
     for fact in asked:
-        others = [other["answer"] for other in asked if other["relation"] == fact["relation"] and other is not fact]
+        others = [
+            other["answer"] for other in asked if other["relation"] == fact["relation"] and other is not fact
+        ]
         choices = [fact["answer"], *rng.sample(others, 3)]
         rng.shuffle(choices)
         items.append({"prompt": fact["prompt"], "choices": choices, "answer": choices.index(fact["answer"])})
@@ -60,7 +91,9 @@ def make_items(facts: list[Fact], seed: int = SEED) -> list[dict[str, Any]]:
 def make_calibration(facts: list[Fact], seed: int = SEED) -> list[dict[str, str]]:
     """Texts of several facts each, none of which the suite asks for."""
     rng = random.Random(seed)
-    sentences = [f"{fact['prompt']} {fact['answer']}{ENDING}" for fact in facts if fact["used_for"] == "calibration"]
+    sentences = [
+        f"{fact['prompt']} {fact['answer']}{ENDING}" for fact in facts if fact["used_for"] == "calibration"
+    ]
     texts = []
     for _ in range(4):
         rng.shuffle(sentences)

@@ -43,6 +43,14 @@ def test_a_publisher_that_died_before_the_index_is_found(store: DirStore) -> Non
     assert len(list(store.list("versions-by-content/"))) == 1
 
 
+def test_the_number_of_a_removed_version_is_not_given_again(store: DirStore) -> None:
+    """A reference means one thing for ever."""
+    for index in range(3):
+        publish(store, draft(image=digest(str(index))))
+    store.delete("versions/tiny/000002.json")
+    assert publish(store, draft(image=digest("new"))).number == 4
+
+
 @pytest.mark.parametrize("content", [b"7", b"2", b"garbage"])
 def test_an_index_entry_that_lies_is_not_believed(store: DirStore, content: bytes) -> None:
     """The record decides, not the short cut to it."""

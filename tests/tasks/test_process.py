@@ -40,9 +40,7 @@ def gone(pid: int) -> bool:
 WITH_GRANDCHILD = (
     "import subprocess, time; p = subprocess.Popen(['sleep', '60']); print(p.pid, flush=True); time.sleep(60)"
 )
-STUBBORN = (
-    "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up', flush=True); time.sleep(60)"
-)
+STUBBORN = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up', flush=True); time.sleep(60)"
 
 
 def test_lines_go_to_the_log_and_are_appended_to_the_file(tmp_path: Path) -> None:
@@ -183,7 +181,9 @@ def test_secrets_are_nowhere(tmp_path: Path) -> None:
     """Neither log, file, error nor command line shows the value of a secret variable or a hub token."""
     secret, token = "correct-horse-battery", "hf_" + "abcdefgh" * 4
     env = {**os.environ, "REGISTRY_PASSWORD": secret, "TOKENIZERS_PARALLELISM": "parallel-it-is"}
-    code = "import os, sys; print(os.environ['REGISTRY_PASSWORD'], sys.argv[1], 'parallel-it-is'); sys.exit(1)"
+    code = (
+        "import os, sys; print(os.environ['REGISTRY_PASSWORD'], sys.argv[1], 'parallel-it-is'); sys.exit(1)"
+    )
     lines: list[str] = []
     with pytest.raises(ProcessFailed) as caught:
         run_process(

@@ -10,7 +10,8 @@ from tasks.redact import REDACTED, Redactor
 
 
 @pytest.mark.parametrize(
-    "name", ["HF_TOKEN", "AWS_SECRET_ACCESS_KEY", "AWS_ACCESS_KEY_ID", "DB_PASSWORD", "APIKEY", "github_token"]
+    "name",
+    ["HF_TOKEN", "AWS_SECRET_ACCESS_KEY", "AWS_ACCESS_KEY_ID", "DB_PASSWORD", "APIKEY", "github_token"],
 )
 def test_values_of_secret_names_are_hidden(name: str) -> None:
     """A variable is secret by its name."""
@@ -20,7 +21,11 @@ def test_values_of_secret_names_are_hidden(name: str) -> None:
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("TOKENIZERS_PARALLELISM", "parallelism"), ("MAX_TOKENS", "4096"), ("KEYBOARD_LAYOUT", "us-international")],
+    [
+        ("TOKENIZERS_PARALLELISM", "parallelism"),
+        ("MAX_TOKENS", "4096"),
+        ("KEYBOARD_LAYOUT", "us-international"),
+    ],
 )
 def test_names_that_only_look_secret_hide_nothing(name: str, value: str) -> None:
     """Hiding every 4096 would hide the log."""

@@ -1,0 +1,443 @@
+"""Fetching with the real client from a loopback hub that fails in every way a hub can."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import random
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from registry.digest import Digest
+from registry.errors import HeadgateError, InfrastructureError, Refused, UsageError
+from registry.manifest import Manifest
+
+from tasks.hub_source import ResolvedModel, download, resolve
+from tests.simulators.hub import HubSimulator
+
+REPO = "org/tiny"
+URI = f"hf://{REPO}"
+WEIGHTS = "model.safetensors"
+
+
+def model_files(**changed: bytes | None) -> dict[str, bytes]:
+    """A small repository; a keyword replaces (None: drops) the file whose name it is, with ``__`` for a dot."""
+    files = {
+        "config.json": json.dumps({"model_type": "llama"}).encode(),
+        "tokenizer_config.json": b"{}",
+        "tokenizer.json": b'{"version": "1.0"}',
+        "chat_template.jinja": b"{{ messages }}",
+        "README.md": b"# tiny",
+        "pytorch_model.bin": b"pickle",
+        WEIGHTS: random.Random(1).randbytes(300_000),
+    }
+    names = {key.replace("__", "."): value for key, value in changed.items()}
+    return {path: data for path, data in (files | names).items() if data is not None}
+
+
+@pytest.fixture
+def hub() -> Iterator[HubSimulator]:
+    """A hub with one small model."""
+    with HubSimulator() as simulator:
+        simulator.push(REPO, model_files())
+        yield simulator
+
+
+def looked_up(hub: HubSimulator, revision: str = "main") -> ResolvedModel:
+    """The model at a revision, with the hub's own token."""
+    return resolve(URI, revision, endpoint=hub.endpoint, token=hub.token)
+
+
+def fetched(hub: HubSimulator, dest: Path) -> Manifest:
+    """Resolve and download."""
+    return download(looked_up(hub), dest, token=hub.token)
+
+
+def failure(hub: HubSimulator, dest: Path, kind: type[HeadgateError]) -> HeadgateError:
+    """The error that fetching raises."""
+    with pytest.raises(kind) as caught:
+        fetched(hub, dest)
+    return caught.value
+
+
+# --- what goes well ---------------------------------------------------------------------------
+
+
+def test_a_model_is_resolved_downloaded_and_listed(hub: HubSimulator, tmp_path: Path) -> None:
+    """Only admitted files, each by its sha256; the branch became a commit."""
+    resolved = looked_up(hub)
+    assert resolved.commit == hub.repositories[REPO].branches["main"]
+    assert len(resolved.files) == 7
+    manifest = download(resolved, tmp_path / "m", token=None)
+    expected = set(model_files()) - {"README.md", "pytorch_model.bin"}
+    assert set(manifest.files) == expected
+    for path, entry in manifest.files.items():
+        assert entry.digest == Digest.of_bytes(model_files()[path]) == Digest.of_file(tmp_path / "m" / path)
+    assert not any("pytorch_model" in request for request in hub.requests)
+
+
+def test_resolving_is_one_revision_call_and_one_listing(hub: HubSimulator) -> None:
+    """And nothing else is asked: no telemetry."""
+    commit = looked_up(hub).commit
+    assert hub.requests == [
+        f"GET /api/models/{REPO}/revision/main",
+        f"GET /api/models/{REPO}/tree/{commit}",
+    ]
+
+
+def test_a_commit_is_a_revision_too(hub: HubSimulator) -> None:
+    """And stays itself."""
+    commit = hub.repositories[REPO].branches["main"]
+    assert looked_up(hub, commit).commit == commit
+
+
+def test_names_with_pattern_characters_are_taken_literally(hub: HubSimulator, tmp_path: Path) -> None:
+    """A file called ``[a].json`` is fetched, and brings no ``a.json``."""
+    hub.push(REPO, model_files(**{"[a]__json": b"{}"}))
+    assert "[a].json" in fetched(hub, tmp_path).files
+
+
+def test_progress_is_told_in_bytes(hub: HubSimulator, tmp_path: Path) -> None:
+    """While a slow download runs, both its bytes and its fraction grow."""
+    hub.push(REPO, model_files(model__safetensors=bytes(3_000_000)))
+    hub.bytes_per_second = 3e6
+    heard: list[tuple[str, float | None]] = []
+    download(looked_up(hub), tmp_path, token=None, progress=lambda *told: heard.append(told))
+    fractions = [fraction for message, fraction in heard if " of 3.0 MB" in message and fraction is not None]
+    assert fractions == sorted(fractions)
+    assert any(0 < fraction < 1 for fraction in fractions)
+    assert any("verifying model.safetensors" in message for message, _ in heard)
+
+
+def test_a_second_download_into_the_folder_transfers_nothing(hub: HubSimulator, tmp_path: Path) -> None:
+    """Whole files are kept, and verified all the same."""
+    first = fetched(hub, tmp_path)
+    hub.requests.clear()
+    assert fetched(hub, tmp_path) == first
+    assert not any(request.startswith("GET") and "/resolve/" in request for request in hub.requests)
+
+
+# --- passing trouble --------------------------------------------------------------------------
+
+
+def test_a_busy_hub_is_asked_again_and_says_so(hub: HubSimulator) -> None:
+    """Two answers of 503 are no reason to fail."""
+    hub.busy = 2
+    heard: list[str] = []
+    resolved = resolve(
+        URI, "main", endpoint=hub.endpoint, token=None, progress=lambda what, _: heard.append(what)
+    )
+    assert resolved.files
+    assert [message.partition("; ")[2] for message in heard] == ["attempt 2 of 3", "attempt 3 of 3"]
+    assert "it answered 503" in heard[0]
+
+
+def test_a_cut_connection_is_taken_up_again(hub: HubSimulator, tmp_path: Path) -> None:
+    """The content is right although the first transfer broke off."""
+    hub.cut[WEIGHTS] = 1
+    assert fetched(hub, tmp_path).files[WEIGHTS].digest == Digest.of_bytes(model_files()[WEIGHTS])
+
+
+def test_a_shard_corrupted_once_is_downloaded_again(hub: HubSimulator, tmp_path: Path) -> None:
+    """Same length, one bit wrong: the client is content, the checksum is not."""
+    hub.corrupt[WEIGHTS] = 1
+    assert fetched(hub, tmp_path).files[WEIGHTS].digest == Digest.of_bytes(model_files()[WEIGHTS])
+
+
+@pytest.mark.parametrize("path", [WEIGHTS, "tokenizer.json"])
+def test_a_file_changed_on_disk_under_intact_metadata_is_mended(
+    hub: HubSimulator, tmp_path: Path, path: str
+) -> None:
+    """The client would not look at it again; both kinds of checksum notice."""
+    first = fetched(hub, tmp_path)
+    content = (tmp_path / path).read_bytes()
+    (tmp_path / path).write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    assert fetched(hub, tmp_path) == first
+    assert (tmp_path / path).read_bytes() == content
+
+
+def test_a_file_lost_from_the_folder_comes_back(hub: HubSimulator, tmp_path: Path) -> None:
+    """Metadata alone is no file."""
+    first = fetched(hub, tmp_path)
+    (tmp_path / WEIGHTS).unlink()
+    assert fetched(hub, tmp_path) == first
+
+
+KILLED = """
+import sys
+from pathlib import Path
+from tasks.hub_source import download, resolve
+resolved = resolve("hf://org/tiny", "main", endpoint=sys.argv[1], token=None)
+print("resolved", flush=True)
+download(resolved, Path(sys.argv[2]), token=None)
+"""
+
+
+def test_kill_9_in_the_middle_and_the_next_download_goes_on(hub: HubSimulator, tmp_path: Path) -> None:
+    """Files that were whole are not transferred again, and nothing half-written is left."""
+    first, second = "model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"
+    hub.push(REPO, model_files(**{first: bytes(10_000), second: bytes(6_000_000)}))
+    hub.bytes_per_second = 2e6
+    with subprocess.Popen([sys.executable, "-c", KILLED, hub.endpoint, str(tmp_path)]) as child:
+        deadline = time.monotonic() + 20
+        while not (halves(tmp_path) and (tmp_path / first).exists()) and time.monotonic() < deadline:
+            time.sleep(0.02)
+        child.send_signal(signal.SIGKILL)
+    assert halves(tmp_path)
+    hub.bytes_per_second = None
+    hub.requests.clear()
+    assert second in fetched(hub, tmp_path).files
+    transferred = [request.rpartition("/")[2] for request in hub.requests if request.startswith("GET /org")]
+    assert second in transferred
+    assert first not in transferred
+    assert not halves(tmp_path)
+
+
+def halves(folder: Path) -> list[Path]:
+    """Files a download is, or was, writing."""
+    return list(folder.rglob("*.incomplete"))
+
+
+def test_two_runs_that_want_the_same_model_take_turns(hub: HubSimulator, tmp_path: Path) -> None:
+    """Both get it; it is transferred once."""
+    resolved = looked_up(hub)
+    hub.bytes_per_second = 1e6
+    threads = [
+        threading.Thread(target=download, args=(resolved, tmp_path), kwargs={"token": None}) for _ in "ab"
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert hub.requests.count(f"GET /{REPO}/resolve/{resolved.commit}/{WEIGHTS}") == 1
+    assert (tmp_path / WEIGHTS).read_bytes() == model_files()[WEIGHTS]
+
+
+# --- moving branches --------------------------------------------------------------------------
+
+
+def test_a_branch_that_moves_does_not_move_the_release(hub: HubSimulator, tmp_path: Path) -> None:
+    """While the hub still serves the old commit, that is what is fetched."""
+    resolved = looked_up(hub)
+    hub.push(REPO, model_files(model__safetensors=b"new"))
+    manifest = download(resolved, tmp_path, token=None)
+    assert manifest.files[WEIGHTS].digest == Digest.of_bytes(model_files()[WEIGHTS])
+
+
+def test_a_commit_that_is_gone_names_both_commits(hub: HubSimulator, tmp_path: Path) -> None:
+    """History was rewritten between resolve and download."""
+    resolved = looked_up(hub)
+    new = hub.push(REPO, model_files(model__safetensors=b"new"))
+    hub.drop(REPO, resolved.commit)
+    with pytest.raises(InfrastructureError, match="is gone") as caught:
+        download(resolved, tmp_path, token=None)
+    assert resolved.commit in str(caught.value)
+    assert new in str(caught.value)
+    assert "run the same command again" in caught.value.next_step
+
+
+def test_a_commit_that_goes_during_the_download_says_the_same(hub: HubSimulator, tmp_path: Path) -> None:
+    """The first check passed, the files are gone."""
+    resolved = looked_up(hub)
+    new = hub.push(REPO, model_files(model__safetensors=b"new"))
+
+    def drop_late(message: str, _: float | None) -> None:
+        if " of " in message and resolved.commit in hub.repositories[REPO].commits:
+            hub.drop(REPO, resolved.commit)
+
+    hub.cut["config.json"] = 2
+    hub.bytes_per_second = 200_000
+    with pytest.raises(InfrastructureError) as caught:
+        download(resolved, tmp_path, token=None, progress=drop_late)
+    assert new in str(caught.value)
+
+
+# --- what is refused --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("path", [WEIGHTS, "config.json"])
+def test_a_file_that_stays_corrupted_is_refused_with_both_checksums(
+    hub: HubSimulator, tmp_path: Path, path: str
+) -> None:
+    """Downloaded twice and wrong twice: a weight shard, and a small file known by its git object."""
+    hub.corrupt[path] = 99
+    text = str(failure(hub, tmp_path, Refused))
+    good = model_files()[path]
+    expected = hashlib.sha256(good).hexdigest() if path == WEIGHTS else "git-sha1:"
+    assert path in text
+    assert expected in text
+    assert "found" in text
+    transfers = [request for request in hub.requests if request.endswith(f"/{path}") and "GET" in request]
+    assert len(transfers) == 2
+
+
+def test_other_content_under_the_same_commit_is_refused(hub: HubSimulator, tmp_path: Path) -> None:
+    """Even with headers that fit it, and of the same length."""
+    good = model_files()[WEIGHTS]
+    hub.served[REPO, WEIGHTS] = bytes(len(good))
+    text = str(failure(hub, tmp_path, Refused))
+    assert hashlib.sha256(good).hexdigest() in text
+    assert hashlib.sha256(bytes(len(good))).hexdigest() in text
+
+
+def test_other_content_of_another_length_is_refused(hub: HubSimulator, tmp_path: Path) -> None:
+    """The size alone tells."""
+    hub.served[REPO, WEIGHTS] = b"short"
+    assert "5 bytes" in str(failure(hub, tmp_path, Refused))
+
+
+def test_a_repository_without_safetensors_is_refused_before_any_transfer(
+    hub: HubSimulator, tmp_path: Path
+) -> None:
+    """Its pickle is named, not taken."""
+    hub.push(REPO, model_files(model__safetensors=None))
+    assert "pytorch_model.bin" in str(failure(hub, tmp_path, Refused))
+    assert not any("/resolve/" in request for request in hub.requests)
+
+
+@pytest.mark.parametrize("file", ["config__json", "tokenizer_config__json", "processor_config__json"])
+def test_custom_code_is_refused(hub: HubSimulator, tmp_path: Path, file: str) -> None:
+    """In whichever configuration a loader would look for it."""
+    hub.push(REPO, model_files(**{file: json.dumps({"auto_map": {"AutoModel": "evil.Model"}}).encode()}))
+    assert "its own Python code" in str(failure(hub, tmp_path, Refused))
+
+
+@pytest.mark.parametrize("content", [b"{", b"[" * 100_000, b"\xff"])
+def test_an_unreadable_configuration_is_refused(hub: HubSimulator, tmp_path: Path, content: bytes) -> None:
+    """Never a traceback, however it is broken."""
+    hub.push(REPO, model_files(config__json=content))
+    assert "not readable as JSON" in str(failure(hub, tmp_path, Refused))
+
+
+def test_a_path_out_of_the_folder_is_refused(hub: HubSimulator, tmp_path: Path) -> None:
+    """Nothing is transferred from such a repository."""
+    hub.push(REPO, model_files(**{"../evil.json": b"{}"}))
+    assert "../evil.json" in str(failure(hub, tmp_path / "m", Refused))
+
+
+# --- the user's mistakes ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("uri", ["org/tiny", "hf://tiny", "hf://org/tiny@main", "hf://../x", "s3://org/tiny"])
+def test_malformed_addresses(hub: HubSimulator, uri: str) -> None:
+    """Said before any hub is asked."""
+    with pytest.raises(UsageError, match="hf://ORG/NAME"):
+        resolve(uri, "main", endpoint=hub.endpoint, token=None)
+    assert not hub.requests
+
+
+def test_an_unknown_repository(hub: HubSimulator) -> None:
+    """It may also be private, and the error says so."""
+    with pytest.raises(UsageError, match="hf-user/none is not at http") as caught:
+        resolve("hf://hf-user/none", "main", endpoint=hub.endpoint, token=None)
+    assert "HF_TOKEN" in caught.value.next_step
+
+
+def test_an_unknown_revision(hub: HubSimulator) -> None:
+    """Named in the error."""
+    with pytest.raises(UsageError, match="no revision 'v9'"):
+        looked_up(hub, "v9")
+
+
+def test_a_hub_that_wants_a_token(hub: HubSimulator, tmp_path: Path) -> None:
+    """Without it, or with a wrong one, the variable is named; with it, all works, and it is never shown."""
+    hub.token = "hf_" + "secret00" * 4
+    for token in (None, "hf_wrong000000000000000"):
+        with pytest.raises(UsageError) as caught:
+            resolve(URI, "main", endpoint=hub.endpoint, token=token)
+        assert "HF_TOKEN" in str(caught.value)
+        assert "hf_" not in str(caught.value)
+    resolved = looked_up(hub)
+    assert hub.token not in repr(resolved)
+    assert WEIGHTS in download(resolved, tmp_path, token=hub.token).files
+
+
+def test_a_gated_repository(hub: HubSimulator, tmp_path: Path) -> None:
+    """Listed for everyone, served to those who asked for access."""
+    hub.gated = True
+    error = failure(hub, tmp_path, UsageError)
+    assert "gated" in str(error)
+    assert "HF_TOKEN" in error.next_step
+
+
+def test_a_plan_larger_than_the_disk(hub: HubSimulator, tmp_path: Path) -> None:
+    """Refused before the first byte: the listing's sizes are enough."""
+    resolved = looked_up(hub)
+    huge = tuple(
+        type(file)(file.path, 10**16 if file.path == WEIGHTS else file.size, file.sha256, file.git_sha1)
+        for file in resolved.files
+    )
+    plan = ResolvedModel(REPO, "main", resolved.commit, huge, hub.endpoint)
+    with pytest.raises(InfrastructureError, match="no room"):
+        download(plan, tmp_path, token=None)
+    assert not any("/resolve/" in request for request in hub.requests)
+
+
+# --- the hub away -----------------------------------------------------------------------------
+
+
+def closed_endpoint() -> str:
+    """An address where nobody listens."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return f"http://127.0.0.1:{probe.getsockname()[1]}"
+
+
+def test_an_unreachable_hub_is_named_soon() -> None:
+    """In seconds, with progress meanwhile."""
+    endpoint, heard = closed_endpoint(), []
+    started = time.monotonic()
+    with pytest.raises(InfrastructureError, match=endpoint):
+        resolve(URI, "main", endpoint=endpoint, token=None, progress=lambda what, _: heard.append(what))
+    assert time.monotonic() - started < 10
+    assert len(heard) == 2
+
+
+def test_a_silent_hub_is_not_waited_for(hub: HubSimulator) -> None:
+    """It takes the connection and says nothing, for which the client alone would wait for ever."""
+    heard: list[str] = []
+
+    def wake(message: str, _: float | None) -> None:
+        heard.append(message)
+        hub.silent.clear()
+
+    hub.silent.set()
+    started = time.monotonic()
+    assert resolve(URI, "main", endpoint=hub.endpoint, token=None, progress=wake).files
+    assert time.monotonic() - started < 9
+    assert heard == [f"{hub.endpoint}: no answer in time; attempt 2 of 3"]
+
+
+def test_a_hub_that_goes_away_leaves_no_half_model_taken_for_a_whole(
+    hub: HubSimulator, tmp_path: Path
+) -> None:
+    """A folder with a file missing is not handed out when the hub cannot be asked."""
+    fetched(hub, tmp_path)
+    (tmp_path / WEIGHTS).unlink()
+    resolved = looked_up(hub)
+    away = ResolvedModel(REPO, "main", resolved.commit, resolved.files, closed_endpoint())
+    with pytest.raises(InfrastructureError, match="cannot be reached"):
+        download(away, tmp_path, token=None)
+
+
+def test_ctrl_c_stops_a_download_at_once(hub: HubSimulator, tmp_path: Path) -> None:
+    """The transfer threads end too, long before the transfer would."""
+    hub.push(REPO, model_files(model__safetensors=bytes(40_000_000)))
+    hub.bytes_per_second = 2e6
+    resolved = looked_up(hub)
+    threading.Timer(1.0, signal.raise_signal, [signal.SIGINT]).start()
+    started = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        download(resolved, tmp_path, token=None)
+    assert time.monotonic() - started < 5
+    deadline = time.monotonic() + 5
+    while halves(tmp_path) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not halves(tmp_path)
