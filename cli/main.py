@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 
 import click
@@ -30,7 +31,8 @@ _INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 
 
 def run() -> None:
-    """The console script: run the command line, exit with its code."""
+    """The console script: run the command line, exit with its code. SIGTERM ends it as Ctrl-C does."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     sys.exit(main(sys.argv[1:]))
 
 

@@ -10,6 +10,7 @@ because streams may be long. Facts measured on Envoy 1.40.0. Writing and confirm
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import permutations
 from pathlib import Path
 from typing import Any
 
@@ -80,11 +81,14 @@ def listener(port: int, access_log: Path, directory: Path) -> Config:
     )
 
 
-def clusters(endpoints: Mapping[str, Sequence[int]], route: Route) -> Config:
-    """A cluster per revision with its loopback ports, and the canary's composite when there is one."""
+def clusters(endpoints: Mapping[str, Sequence[int]]) -> Config:
+    """A cluster per revision with its loopback ports, and a composite for each of them before another.
+
+    The composites are there whatever the route: a request under way when the route moves still finds
+    the one it would be tried again through.
+    """
     found = [_cluster(revision, ports) for revision, ports in sorted(endpoints.items())]
-    if route.canary and route.stable:
-        found.append(_composite(route.canary, route.stable))
+    found += [_composite(first, second) for first, second in permutations(sorted(endpoints), 2)]
     return _versioned(*found)
 
 

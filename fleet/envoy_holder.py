@@ -1,9 +1,10 @@
 """Envoy's parent: ``python -m fleet.envoy_holder --admin-file FILE --drain-seconds N -- ENVOY ARGS...``.
 
-This build of Envoy asks the kernel for SIGTERM when the thread that started it ends, so its parent must be
-a main thread that does nothing else and outlives everybody who wants the gateway. On SIGTERM the holder
-drains: Envoy tells clients to reconnect, running streams get up to N seconds, then Envoy ends. A second
-SIGTERM ends it at once. The holder ends when Envoy ends; starting it again is the supervisor's.
+A plain SIGTERM makes Envoy cut every stream, and a build may ask the kernel for one when the thread that
+started it ends. So its parent is a main thread that does nothing else and outlives everybody who wants the
+gateway. On SIGTERM the holder drains: Envoy tells clients to reconnect, running streams get up to N
+seconds, then Envoy ends. A second SIGTERM ends it at once. The holder ends when Envoy ends; an Envoy that
+outlives a killed holder is ended by the supervisor, which starts both again.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Puts configuration into a running Envoy: xDS files by atomic rename, confirmed through its statistics.
 
-Clusters go before the routes that name them and leave after them, so no request meets a route to nowhere.
-What the configuration says is ``fleet/envoy_config.py``'s; who keeps Envoy running is the gateway's.
+Clusters and hosts come before the routes that need them and leave after, so no request meets a route to
+nowhere. What the configuration says is ``fleet/envoy_config.py``'s; who keeps Envoy running is the gateway's.
 """
 
 from __future__ import annotations
@@ -93,17 +93,27 @@ class EnvoyRouter:
         if self._present(name) == config:
             self._confirm(name, config, rejected_before=self._rejections(name))
             return
-        before = self._rejections(name)
+        before, present = self._rejections(name), self._present(name)
         self._write(name, config)
-        self._confirm(name, config, rejected_before=before)
+        try:
+            self._confirm(name, config, rejected_before=before)
+        except InfrastructureError:
+            self._write(name, present)  # an Envoy that restarts must find what worked
+            raise
 
     def _with_present_clusters(self, wanted: Config) -> Config:
-        names = {cluster["name"] for cluster in wanted["resources"]}
-        leaving = [c for c in self._present("cds.json").get("resources", []) if c["name"] not in names]
-        if not leaving:
+        """The wanted clusters, beside those the present routes still need: gone ones, and emptied ones.
+
+        A host that refuses connections is retried on stable; a cluster without hosts is a 503.
+        """
+        present = {cluster["name"]: cluster for cluster in self._present("cds.json").get("resources", [])}
+        resources = {cluster["name"]: cluster for cluster in wanted["resources"]}
+        for name, cluster in present.items():
+            if name not in resources or (_hosts(cluster) and not _hosts(resources[name])):
+                resources[name] = cluster
+        if list(resources.values()) == wanted["resources"]:
             return wanted
-        version = f"{wanted['version_info']}+{len(leaving)}"
-        return {"version_info": version, "resources": [*wanted["resources"], *leaving]}
+        return {"version_info": f"{wanted['version_info']}+", "resources": list(resources.values())}
 
     def _confirm(self, name: str, config: Config, *, rejected_before: int) -> None:
         deadline = time.monotonic() + _CONFIRM_SECONDS
@@ -112,7 +122,7 @@ class EnvoyRouter:
             numbers = self._numbers(name)
             if numbers.get("version_text") == wanted:
                 return
-            if int(numbers.get("update_rejected", 0)) > rejected_before:
+            if _rejected(numbers) > rejected_before:
                 why = f"it refused {name} of version {wanted} and keeps the one before"
                 break
             if time.monotonic() > deadline:
@@ -126,11 +136,13 @@ class EnvoyRouter:
         )
 
     def _rejections(self, name: str) -> int:
-        return int(self._numbers(name).get("update_rejected", 0))
+        return _rejected(self._numbers(name))
 
     def _numbers(self, name: str) -> dict[str, str]:
         prefix = _STATISTICS[name]
-        found = self.admin.statistics(f"^{re.escape(prefix)}%5C.(version_text|update_rejected)$")
+        found = self.admin.statistics(
+            f"^{re.escape(prefix)}%5C.(version_text|update_rejected|update_failure)$"
+        )
         return {key.removeprefix(f"{prefix}."): value for key, value in found.items()}
 
     def _present(self, name: str) -> Config:
@@ -142,3 +154,13 @@ class EnvoyRouter:
 
     def _write(self, name: str, config: Config) -> None:
         write_file(self.directory / name, json.dumps(config, indent=1).encode())
+
+
+def _rejected(numbers: Mapping[str, str]) -> int:
+    """Files Envoy could not read, and files it read and refused."""
+    return int(numbers.get("update_rejected", 0)) + int(numbers.get("update_failure", 0))
+
+
+def _hosts(cluster: Config) -> bool:
+    groups = cluster.get("load_assignment", {}).get("endpoints", [])
+    return any(group["lb_endpoints"] for group in groups)

@@ -27,7 +27,7 @@ from registry.errors import InfrastructureError, UsageError
 from registry.home import Home
 
 _APPLY_SECONDS = 60.0
-_PROBLEM_SECONDS = 5.0  # a problem that stays this long does not mend itself
+_PROBLEM_SECONDS = 3.0  # a problem that stays this long does not mend itself
 _DOWN_DRAIN_SECONDS = 5.0
 _DOWN_SECONDS = 90.0
 _POLL_SECONDS = 0.05

@@ -42,7 +42,7 @@ class LocalGateway:
     ) -> Mapping[str, Config]:
         """The xDS files for a port, the ready replicas' ports per revision, and a route."""
         return {
-            "cds.json": envoy_config.clusters(endpoints, route),
+            "cds.json": envoy_config.clusters(endpoints),
             "rds.json": envoy_config.routes(route),
             "lds.json": envoy_config.listener(port, self.files.access_log, self._xds),
         }

@@ -20,6 +20,7 @@ from registry.errors import InfrastructureError
 
 _PROC = Path("/proc")
 _POLL_SECONDS = 0.05
+_KILL_SECONDS = 5.0
 # Fields of /proc/<pid>/stat counted after the program's name: state, parent, group, session, ..., start time.
 _STATE, _SESSION, _START_TIME = 0, 3, 19
 
@@ -61,6 +62,16 @@ class Daemon:
         return True
 
 
+def collect_ended() -> None:
+    """Take the exit codes of this process's ended children, which would stay as zombies.
+
+    A daemon whose first thread ended counts as dead before the kernel hands out its code.
+    """
+    with contextlib.suppress(ChildProcessError):
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
+
+
 def start_daemon(argv: Sequence[str], env: Mapping[str, str], log_file: Path) -> Daemon:
     """Start a session with no input and its output appended to a file; raises InfrastructureError."""
     log_file.parent.mkdir(parents=True, exist_ok=True)
@@ -83,23 +94,28 @@ def start_daemon(argv: Sequence[str], env: Mapping[str, str], log_file: Path) ->
 
 
 def kill_marked(marks: Mapping[str, str], *, keep_sessions: Collection[int] = ()) -> None:
-    """Kill what carries these marks outside the given sessions: leftovers nobody looks after.
+    """Kill what carries these marks outside the given sessions; it is gone on return.
 
     The calling process is spared. Only this user's processes can be read, so only they are found.
     """
     wanted = {f"{name}={value}".encode() for name, value in marks.items()}
+    killed = []
     for entry in _PROC.iterdir():
         if not entry.name.isdigit() or int(entry.name) == os.getpid():
             continue
         with contextlib.suppress(OSError):
             if wanted <= set((entry / "environ").read_bytes().split(b"\0")):
-                _kill_unless_kept(int(entry.name), keep_sessions)
+                killed += _kill_unless_kept(int(entry.name), keep_sessions)
+    for daemon in killed:
+        daemon.wait(_KILL_SECONDS)
 
 
-def _kill_unless_kept(pid: int, keep_sessions: Collection[int]) -> None:
+def _kill_unless_kept(pid: int, keep_sessions: Collection[int]) -> list[Daemon]:
     fields = _stat(pid)
-    if fields and int(fields[_SESSION]) not in keep_sessions:
-        os.kill(pid, signal.SIGKILL)
+    if not fields or int(fields[_SESSION]) in keep_sessions:
+        return []
+    os.kill(pid, signal.SIGKILL)
+    return [Daemon(pid, int(fields[_START_TIME]))]
 
 
 def is_running(pid: int | None) -> bool:

@@ -37,6 +37,7 @@ class LocalReplicas:
         self._marks = marks
         self._replicas = {replica.spec.revision: replica for replica in replicas}
         self._next_probe: dict[str, float] = {}
+        self._unstartable: dict[str, InfrastructureError] = {}
         self._answers: queue.SimpleQueue[tuple[str, Daemon, bool]] = queue.SimpleQueue()
 
     @property
@@ -56,7 +57,7 @@ class LocalReplicas:
     def reconcile(
         self, desired: DesiredState, routed: Collection[str], in_flight: Callable[[str], int], now: float
     ) -> None:
-        """One step of every replica towards the desired state; raises InfrastructureError."""
+        """One step of every replica towards the desired state."""
         for spec in new_replicas(desired, self._replicas):
             self._start(spec, now)
         for name, replica in list(self._replicas.items()):
@@ -85,6 +86,15 @@ class LocalReplicas:
                 self._next_probe[name] = now + 2 * _PROBE_SECONDS  # until its answer says better
                 arguments = (name, replica, Daemon(*replica.process))
                 threading.Thread(target=self._ask, args=arguments, daemon=True).start()
+
+    def raise_unstartable(self) -> None:
+        """Raise the InfrastructureError of a replica that could not be started even once.
+
+        One that ran before is restarted quietly: a wish to leave it must not fail because of it.
+        """
+        for name, error in self._unstartable.items():
+            if name in self._replicas and not self._replicas[name].restarts:
+                raise error
 
     def end_strays(self, keep: Daemon | None) -> None:
         """Kill marked processes that belong to no living replica: what a killed parent left behind."""
@@ -117,13 +127,16 @@ class LocalReplicas:
         port = free_port({replica.port for replica in self._replicas.values()})
         replica = Replica(spec, port, now)
         if before:
-            replica = replace(replica, restarts=before.restarts + 1, failures=before.failures)
+            again = 0 if spec.revision in self._unstartable else 1
+            replica = replace(replica, restarts=before.restarts + again, failures=before.failures)
         env = {**self._env, **spec.env, **self._marks}
         try:
             daemon = start_daemon(spec.command(port), env, self._files.log(spec.revision))
-        except InfrastructureError:
+        except InfrastructureError as error:
             self._replicas[spec.revision] = after_death(replica, now)
-            raise
+            self._unstartable[spec.revision] = error
+            return
+        self._unstartable.pop(spec.revision, None)
         started = replace(replica, process=(daemon.pid, daemon.started))
         self._replicas[spec.revision] = started.in_stage(Stage.STARTING, now)
         self._next_probe[spec.revision] = now + _PROBE_EVERY[Stage.STARTING]

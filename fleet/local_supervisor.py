@@ -20,7 +20,7 @@ import fleet
 from fleet.envoy_config import Config
 from fleet.local_files import FleetFiles, read_json, write_json
 from fleet.local_gateway import LocalGateway
-from fleet.local_processes import Daemon
+from fleet.local_processes import Daemon, collect_ended
 from fleet.local_replicas import LocalReplicas
 from fleet.reconcile import Replica, effective_route
 from fleet.router import DesiredState, ObservedState, Route
@@ -64,23 +64,27 @@ class Supervisor:
                     break
             except HeadgateError as error:
                 problem = str(error)
-            self._save(problem)
+            self._remember()
+            self._tell(problem)
             time.sleep(_RETRY_SECONDS if problem else _TICK_SECONDS)
-        self._save("")
+        self._remember()
+        self._tell("")
 
     def tick(self) -> bool:
         """One pass; returns whether all work is over. Raises HeadgateError for what a later pass may mend."""
         desired = self._files.read_desired()
         if desired is None:
             return True
+        collect_ended()
         now = time.time()
         self._replicas.probe(now)
         self._replicas.reconcile(desired, self._route.revisions, self._in_flight, now)
         self._sweep()
-        self._save("")  # a process that was started is never only in memory while the gateway is waited for
+        self._remember()  # a process that was started is not only in memory while the gateway is waited for
         if desired.port is None:
             return self._tear_down(desired)
         self._serve(desired, desired.port)
+        self._replicas.raise_unstartable()
         self._generation = desired.generation
         return False
 
@@ -95,12 +99,13 @@ class Supervisor:
         route = effective_route(desired.route, self._replicas.ready)
         endpoints = dict[str, tuple[int, ...]].fromkeys(route.revisions, ()) | self._replicas.endpoints()
         config = self._gateway.configuration(port, endpoints, route)
-        alive = self._holder is not None and self._holder.is_alive
-        if alive and port != self._port and self._holder:
-            self._gateway.stop(self._holder)
-            alive = False
-        if not alive:
+        holder = self._living_holder
+        if holder and port != self._port:
+            self._gateway.stop(holder)
+            holder = None
+        if not holder:
             self._holder, self._config = None, None
+            self._replicas.end_strays(None)  # an Envoy whose holder was killed still has the port
             self._holder = self._gateway.start(port, config, self._env)
         elif config != self._config:
             self._gateway.publish(config)
@@ -108,7 +113,7 @@ class Supervisor:
 
     def _tear_down(self, desired: DesiredState) -> bool:
         """Route nothing, let the replicas drain and end, then end the gateway."""
-        if self._holder and self._holder.is_alive and self._port:
+        if self._port and (holder := self._living_holder):
             if self._route != Route():
                 self._gateway.publish(
                     self._gateway.configuration(self._port, self._replicas.endpoints(), Route())
@@ -116,7 +121,7 @@ class Supervisor:
             self._route = Route()
             if self._replicas.all:
                 return False
-            self._gateway.stop(self._holder)
+            self._gateway.stop(holder)
         self._holder, self._port, self._route = None, None, Route()
         self._generation = desired.generation
         return not self._replicas.all
@@ -128,9 +133,9 @@ class Supervisor:
             self._replicas.end_strays(self._holder)
         self._deaths = deaths
 
-    def _save(self, problem: str) -> None:
-        """Write what others read, and what the next supervisor needs, when it changed."""
-        holder = self._holder if self._holder and self._holder.is_alive else None
+    def _remember(self) -> None:
+        """Write what the next supervisor needs, when it changed."""
+        holder = self._living_holder
         state = {
             "replicas": [replica.to_json() for replica in self._replicas.all],
             "holder": [holder.pid, holder.started] if holder else None,
@@ -140,6 +145,10 @@ class Supervisor:
         if state != self._saved:
             write_json(self._files.supervisor, state)
             self._saved = state
+
+    def _tell(self, problem: str) -> None:
+        """Write what others read, when it changed: a replica is ready only once the gateway knows it."""
+        holder = self._living_holder
         observed = ObservedState(
             generation=self._generation,
             replicas=tuple(replica.to_state() for replica in self._replicas.all),
@@ -152,6 +161,10 @@ class Supervisor:
         if observed != self._written:
             write_json(self._files.observed, observed.to_json())
             self._written = observed
+
+    @property
+    def _living_holder(self) -> Daemon | None:
+        return self._holder if self._holder and self._holder.is_alive else None
 
 
 def _without_our_path(env: Mapping[str, str]) -> dict[str, str]:

@@ -12,7 +12,7 @@ from eval_suites.suite import Suite, find_suite
 from flows.opening import open_workplace
 from flows.promote import promote_if_new
 from flows.spec import ReleaseSpec
-from flows.translate import recipe_of, scan_policy_of, serve_config_of, waiver_of
+from flows.translate import plan_of, recipe_of, scan_policy_of, serve_config_of, waiver_of
 from images.packer import image_labels
 from judging.verdict import Verdict
 from registry.alias import get_aliases
@@ -73,8 +73,9 @@ def release(spec: ReleaseSpec) -> dict[str, Any]:
 
 
 def prepare(place: Workplace, spec: ReleaseSpec) -> Candidate:
-    """Everything that is judged later; bad suites and templates fail before anything is downloaded."""
+    """Everything that is judged later; what the spec gets wrong fails before anything is downloaded."""
     suite, serve = find_suite(spec.evaluate.suite), serve_config_of(spec.serve)
+    plan_of(spec.rollout)
     source = fetch(place, spec.model.uri, spec.model.revision)
     weights = quantize(place, source.manifest, spec.quantize.engine, recipe_of(spec.quantize))
     aliases = get_aliases(place.store, spec.registry.name, spec.serve.gpu_class)

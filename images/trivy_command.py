@@ -79,7 +79,7 @@ def read_scan(
     """
     if exit_code not in {0, FINDINGS}:
         missing = "" if database else "there is no vulnerability database; "
-        return ScanUnavailable(f"Trivy ended with exit code {exit_code}: {missing}{_last_line(tail)}")
+        return ScanUnavailable(f"Trivy ended with exit code {exit_code}: {missing}{_last_words(tail)}")
     if report is None or database is None:
         absent = "report" if report is None else "record of its database's age"
         return ScanUnavailable(f"Trivy ended with exit code {exit_code} and left no {absent}")
@@ -100,6 +100,7 @@ def _start(trivy: Path, cache: Path, timeout_s: int) -> list[str]:
     return [*start, "--timeout", f"{timeout_s}s", *_NO_NEWS]
 
 
-def _last_line(tail: str) -> str:
+def _last_words(tail: str) -> str:
+    # Trivy's lines begin with a time and a level, split by tabs: the same failure shall read the same.
     lines = [line.strip() for line in tail.splitlines() if line.strip()]
-    return lines[-1] if lines else "it printed nothing"
+    return lines[-1].rpartition("\t")[2] if lines else "it printed nothing"

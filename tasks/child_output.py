@@ -24,8 +24,8 @@ class ChildOutput:
         self.tail: deque[str] = deque(maxlen=TAIL_LINES)
 
     def announce(self, argv: Sequence[str]) -> None:
-        """Log the command; no part of the tail."""
-        self._write("$ " + self._one_line(argv))
+        """Write the command to the log file; the log gets the child's own lines only, which may be parsed."""
+        self._to_file("$ " + self._one_line(argv))
 
     def take(self, chunk: bytes) -> None:
         """Pass on the lines that end in this chunk."""
@@ -53,10 +53,10 @@ class ChildOutput:
     def _say(self, lines: Sequence[str]) -> None:
         for line in map(self._redact, lines):
             self.tail.append(line)
-            self._write(line)
+            self._to_file(line)
+            self._log(line)
 
-    def _write(self, line: str) -> None:
+    def _to_file(self, line: str) -> None:
         if self._file:
             self._file.write(line + "\n")
             self._file.flush()
-        self._log(line)

@@ -37,6 +37,8 @@ _POLL = 0.3  # seconds between two looks at how far the download is
 _STOP = 5.0  # seconds a download gets to notice that it was stopped
 _WORKERS = 4
 _FETCH = progress_of("fetch")
+# The last two: a server that is no hub may answer with JSON of another shape.
+_FAILURES = (httpx2.HTTPError, OSError, ValueError, LookupError, TypeError)
 
 
 @dataclass(frozen=True)
@@ -81,7 +83,7 @@ def resolve(
             commit = patiently(lambda: _commit(api, repo_id, revision), where, progress)
             tree = api.list_repo_tree(repo_id, recursive=True, revision=commit)
             files = tuple(_hub_file(entry) for entry in tree if isinstance(entry, RepoFile))
-    except (httpx2.HTTPError, OSError, ValueError) as error:
+    except _FAILURES as error:
         raise explain(error, repo_id, revision, where) from error
     return ResolvedModel(repo_id, revision, commit, files, where)
 
@@ -144,13 +146,13 @@ def _still_there(resolved: ResolvedModel, token: str | None, progress: StageProg
             patiently(lambda: _commit(api, resolved.repo_id, resolved.commit), where, progress)
     except errors.RevisionNotFoundError:
         raise _gone(resolved, token) from None
-    except (httpx2.HTTPError, OSError, ValueError) as error:
+    except _FAILURES as error:
         raise explain(error, resolved.repo_id, resolved.commit, where) from error
 
 
 def _gone(resolved: ResolvedModel, token: str | None) -> InfrastructureError:
     now = "no commit any more"
-    with suppress(httpx2.HTTPError, OSError, ValueError):
+    with suppress(*_FAILURES):
         api = HfApi(endpoint=resolved.endpoint, token=token or False)
         now = _commit(api, resolved.repo_id, resolved.requested_revision)
     return InfrastructureError(
@@ -190,7 +192,7 @@ def _pull(
         work.result()
     except errors.RevisionNotFoundError:
         raise _gone(resolved, token) from None
-    except (httpx2.HTTPError, OSError, ValueError) as error:
+    except _FAILURES as error:
         raise explain(error, resolved.repo_id, resolved.commit, resolved.endpoint) from error
     finally:
         stopped.set()

@@ -25,6 +25,7 @@ for the gate to say.
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import shutil
@@ -37,6 +38,7 @@ from engine_protocol import EngineError, progress, serve_request, versions
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # spinning threads crawl on a busy machine
 
 PACKAGES = ("autoawq", "torch", "transformers", "tokenizers")
 WEIGHTS = ("*.safetensors", "*.safetensors.index.json")
@@ -51,7 +53,6 @@ def quantize(request: dict[str, Any]) -> dict[str, Any]:
     check_recipe(request)
     check_config(config)
     progress(0.0, "loading the quantizer")
-    _set_seeds(request["seed"])
     model = load(source, config, request["group_size"])
     samples = calibration_samples(source, request)
     saved = output.with_name(output.name + ".partial")
@@ -156,9 +157,11 @@ def calibration_samples(source: Path, request: dict[str, Any]) -> list[list[int]
 def search(model: Any, samples: list[list[int]], request: dict[str, Any], saved: Path) -> None:
     """Search scales and clips on the samples, quantize, and save weights and config to ``saved``."""
     from awq.quantize import quantizer
-    from transformers import PreTrainedTokenizerFast
+    from transformers import PreTrainedTokenizerFast, set_seed
 
+    set_seed(request["seed"])
     quantizer.tqdm = _report_layers
+    gc.freeze()  # autoawq collects garbage hundreds of times; torch's own objects need no looking at
     model.quantize(
         PreTrainedTokenizerFast.from_pretrained(request["source_dir"]),
         quant_config={"zero_point": True, "q_group_size": request["group_size"], "w_bit": 4, "version": "GEMM"},
@@ -175,9 +178,8 @@ def finish(source: Path, saved: Path, output: Path, config: dict[str, Any]) -> N
     written = json.loads((saved / "config.json").read_text(encoding="utf-8"))
     weights = {file.name for pattern in WEIGHTS for file in saved.glob(pattern)}
     source_weights = {file.name for pattern in WEIGHTS for file in source.glob(pattern)}
-    for file in saved.iterdir():
-        if file.name not in weights:
-            file.unlink()
+    for name in {file.name for file in saved.iterdir()} - weights:
+        (saved / name).unlink()
     for file in source.iterdir():
         if file.is_file() and file.name not in source_weights:
             shutil.copyfile(file, saved / file.name)
@@ -195,17 +197,6 @@ def _report_layers(layers: Iterable[int], desc: str) -> Iterator[int]:
     for number in numbers:
         progress(0.1 + 0.85 * number / len(numbers), f"{desc}: layer {number + 1} of {len(numbers)}")
         yield number
-
-
-def _set_seeds(seed: int) -> None:
-    import random
-
-    import numpy
-    import torch
-
-    random.seed(seed)
-    numpy.random.seed(seed)
-    torch.manual_seed(seed)
 
 
 def _major(version: str) -> int:

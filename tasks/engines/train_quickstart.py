@@ -33,6 +33,7 @@ from engine_protocol import EngineError, progress, serve_request
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # spinning threads crawl on a busy machine
 
 BATCH = 64  # facts per step; packing several into one sequence was learnt five times slower
 LEARNING_RATE = 3e-3

@@ -24,10 +24,10 @@ def test_the_canary_comes_first_and_both_arms_are_named() -> None:
 
 def test_promotion_only_moves_a_pointer() -> None:
     """The cluster of a revision is the same before and after; only the routes differ."""
-    endpoints = {"m-v1": [1], "m-v2": [2]}
-    before = {c["name"]: c for c in clusters(endpoints, Route("m-v1", "m-v2", 100))["resources"]}
-    after = {c["name"]: c for c in clusters(endpoints, Route("m-v2"))["resources"]}
+    before = {c["name"]: c for c in clusters({"m-v1": [1], "m-v2": [2]})["resources"]}
+    after = {c["name"]: c for c in clusters({"m-v2": [2]})["resources"]}
     assert after["m-v2"] == before["m-v2"]
+    assert set(before) == {"m-v1", "m-v2", "m-v2+m-v1", "m-v1+m-v2"}
     assert routes(Route("m-v2")) != routes(Route("m-v1"))
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from fleet.analysis import unmeasured
 from fleet.plan import RolloutPlan
-from fleet.rollout import Action, Facts, advance, desired_state, is_final, resume, start_rollout
+from fleet.rollout import Action, Facts, abort, advance, desired_state, is_final, resume, start_rollout
 from fleet.router import ReplicaSpec, Route
 from fleet.status import Phase, RolloutStatus
 from judging.verdict import FailureClass, Finding, Outcome, Verdict
@@ -139,6 +139,14 @@ def test_a_step_without_a_pass_pauses_at_its_weight_and_can_be_resumed() -> None
     baked, _ = advance(BAKING, UNSURE, at(100), PLAN)
     assert resume(baked, 1.0).phase is Phase.BAKING
     assert resume(PROGRESSING, 1.0) == PROGRESSING
+
+
+def test_a_rollout_given_up_leaves_nothing_on_the_canary() -> None:
+    """Whatever it had; one that is over stays as it ended."""
+    given_up = abort(BAKING, 5.0, "the fleet was taken down")
+    assert (given_up.phase, desired_state(given_up).route) == (Phase.FAILED, Route("m-v1"))
+    over = status_in(Phase.SUCCEEDED, weight=100)
+    assert abort(over, 5.0, "too late") == over
 
 
 def test_proof_is_asked_for_while_stable_is_still_there_to_compare_with() -> None:

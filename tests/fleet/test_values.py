@@ -58,7 +58,7 @@ def test_a_command_without_a_port_is_refused() -> None:
 )
 def test_a_route_that_makes_no_sense_is_refused(route: tuple[str | None, str | None, int]) -> None:
     """A canary needs another stable, a weight a canary, and both a range."""
-    with pytest.raises(ValueError, match="canary|weight"):
+    with pytest.raises(ValueError, match=r"canary|weight"):
         Route(*route)
 
 

@@ -162,8 +162,8 @@ def test_a_scan_never_asks_the_network() -> None:
 @pytest.mark.parametrize(
     ("exit_code", "report", "database", "reason"),
     [
-        (1, None, None, "no vulnerability database; FATAL it broke"),
-        (1, _report(), _DATABASE, "exit code 1: FATAL it broke"),
+        (1, None, None, "no vulnerability database; it broke"),
+        (1, _report(), _DATABASE, "exit code 1: it broke"),
         (137, None, _DATABASE, "exit code 137"),
         (0, None, _DATABASE, "left no report"),
         (7, _report(), None, "left no record of its database's age"),
@@ -180,7 +180,7 @@ def test_anything_that_does_not_agree_is_a_scan_that_did_not_happen(
     exit_code: int, report: str | None, database: str | None, reason: str
 ) -> None:
     """With the reason, and never as a clean report."""
-    answer = read_scan(exit_code, report, database, "INFO start\nFATAL it broke\n\n")
+    answer = read_scan(exit_code, report, database, "T1\tINFO\tstart\nT2\tFATAL\tError\tit broke\n\n")
     assert isinstance(answer, ScanUnavailable)
     assert reason in answer.reason
 

@@ -6,8 +6,8 @@ import shutil
 from pathlib import Path
 
 import pytest
-from registry.errors import InfrastructureError
 
+from registry.errors import InfrastructureError
 from tasks.disk import in_words, require_space
 
 

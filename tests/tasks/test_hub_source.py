@@ -15,10 +15,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from registry.digest import Digest
 from registry.errors import HeadgateError, InfrastructureError, Refused, UsageError
 from registry.manifest import Manifest
-
 from tasks.hub_source import ResolvedModel, download, resolve
 from tests.simulators.hub import HubSimulator
 
@@ -28,7 +28,7 @@ WEIGHTS = "model.safetensors"
 
 
 def model_files(**changed: bytes | None) -> dict[str, bytes]:
-    """A small repository; a keyword replaces (None: drops) the file whose name it is, with ``__`` for a dot."""
+    """A small repository; a keyword (``__`` for the dot of its name) replaces a file, None drops it."""
     files = {
         "config.json": json.dumps({"model_type": "llama"}).encode(),
         "tokenizer_config.json": b"{}",
@@ -320,6 +320,12 @@ def test_a_path_out_of_the_folder_is_refused(hub: HubSimulator, tmp_path: Path) 
     """Nothing is transferred from such a repository."""
     hub.push(REPO, model_files(**{"../evil.json": b"{}"}))
     assert "../evil.json" in str(failure(hub, tmp_path / "m", Refused))
+
+
+def test_a_server_that_is_no_hub_is_one_clear_error(hub: HubSimulator) -> None:
+    """It answers, but not what a hub would."""
+    with pytest.raises(InfrastructureError, match="could not be downloaded"):
+        resolve(URI, "main", endpoint=f"{hub.endpoint}/api/models/{REPO}/revision/main?", token=None)
 
 
 # --- the user's mistakes ----------------------------------------------------------------------

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -46,7 +48,7 @@ def test_a_line_without_an_end_is_cut() -> None:
 def test_the_lines_do_not_depend_on_the_chunks(data: bytes, cuts: list[int]) -> None:
     """However the kernel cuts the stream, the log is the same."""
     points = [0, *sorted(min(cut, len(data)) for cut in cuts), len(data)]
-    chunks = [data[start:end] for start, end in zip(points, points[1:], strict=False)]
+    chunks = [data[start:end] for start, end in pairwise(points)]
     assert split(*chunks) == split(data)
 
 

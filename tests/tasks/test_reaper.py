@@ -12,7 +12,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from registry.home import Home
-
 from tasks.process_table import ProcessEntry, lineage, process
 from tasks.reaper import reap_orphans
 from tasks.run import open_run
@@ -31,6 +30,14 @@ time.sleep(60)
 '''
 with open_run(Home(Path(sys.argv[1])), "r-1"):
     run_process([sys.executable, "-c", child], log=lambda line: print(line, flush=True), timeout=60)
+"""
+
+REAP = """
+import sys
+from pathlib import Path
+from registry.home import Home
+from tasks.reaper import reap_orphans
+print(reap_orphans(Home(Path(sys.argv[1]))))
 """
 
 
@@ -54,7 +61,6 @@ def test_kill_9_of_a_run_and_the_next_one_reaps_child_and_grandchild(tmp_path: P
     """Also the grandchild that left the group; while the run lives, nobody touches them."""
     with subprocess.Popen([sys.executable, "-c", RUN, str(tmp_path)], stdout=subprocess.PIPE) as run:
         assert run.stdout
-        run.stdout.readline()
         child, grandchild = map(int, run.stdout.readline().split())
         assert reap_orphans(Home(tmp_path)) == ()
         run.send_signal(signal.SIGKILL)
@@ -108,13 +114,9 @@ def test_an_orphan_deaf_to_sigterm_is_killed(tmp_path: Path) -> None:
 
 def test_the_reaper_spares_itself_and_its_ancestors(tmp_path: Path) -> None:
     """A command started by a child of a run that died since goes on: it is what cleans up."""
-    code = (
-        "import sys; from pathlib import Path; from registry.home import Home; from tasks.reaper import reap_orphans;"
-        "print(reap_orphans(Home(Path(sys.argv[1]))))"
-    )
     env = {**os.environ, "HEADGATE_RUN_ID": "r-1", "HEADGATE_HOME": str(tmp_path)}
     done = subprocess.run(
-        [sys.executable, "-c", code, str(tmp_path)], env=env, capture_output=True, text=True, check=True
+        [sys.executable, "-c", REAP, str(tmp_path)], env=env, capture_output=True, text=True, check=True
     )
     assert done.stdout == "()\n"
     assert os.getpid() in lineage(os.getpid())

@@ -8,9 +8,9 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from registry.errors import UsageError
 from registry.home import Home
-
 from tasks.run import current_run, is_alive, open_run
 
 HOLD = """

@@ -1,0 +1,221 @@
+"""The commands end to end over simulated engines: real Prefect, registry, Trivy, supervisor and Envoy."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from registry.alias import get_aliases
+from registry.publish import list_versions
+from tests.simulators.project import Project, project, traffic
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Iterator[Project]:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    with project(tmp_path, port) as made:
+        yield made
+
+
+def released(place: Project, *arguments: str, **sections: dict[str, Any]) -> dict[str, Any]:
+    """The JSON of a release that has to succeed."""
+    code, out, err = place.command("release", str(place.write_spec(**sections)), "--json", *arguments)
+    assert code == 0, err
+    return json.loads(out.splitlines()[-1])
+
+
+def failed(place: Project, **sections: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+    """Exit code and error of a release that has to fail."""
+    code, out, err = place.command("release", str(place.write_spec(**sections)), "--json")
+    assert "Traceback" not in err
+    result = json.loads(out.splitlines()[-1])
+    assert result["ok"] is False
+    return code, result["error"]
+
+
+def until(condition: Any, seconds: float = 60) -> None:
+    """Wait for a condition."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.05)
+
+
+def test_the_same_release_again_is_the_same_version_and_runs_no_engine(place: Project) -> None:
+    """A second identical release finds every stage's result."""
+    place.push()
+    first = released(place)
+    second = released(place)
+    assert first["version"] == second["version"] == "tiny/1"
+    assert first["digests"] == second["digests"]
+    assert first["verdicts"] == {"quality": "pass", "scan": "error"}
+    assert "accepted until" in first["scan"]
+    assert get_aliases(place.store, "tiny", "cpu").candidate == 1
+    logs = [{p.name for p in run.glob("*.log")} for run in sorted(place.home.runs.iterdir())]
+    assert "quantize.log" in logs[0]
+    assert not {"quantize.log", "evaluate.log", "serve-candidate.log"} & logs[-1]
+
+
+def test_a_worse_model_is_refused_and_nothing_is_published(place: Project) -> None:
+    """The quality gate's fail is exit code 10, with the reason."""
+    place.push(lost=0.3)
+    code, error = failed(place)
+    assert (code, error["kind"]) == (10, "GateFailed")
+    assert "more than the margin" in error["why"]
+    assert list_versions(place.store) == []
+
+
+def test_a_model_that_knows_nothing_is_inconclusive(place: Project) -> None:
+    """No better than guessing before and after is never a pass."""
+    place.push(accuracy=0.0)
+    code, error = failed(place)
+    assert (code, error["kind"]) == (13, "Inconclusive")
+
+
+def test_a_scan_without_database_stops_a_release_without_waiver(place: Project) -> None:
+    """An error of the scanner is infrastructure, not a bad model, and publishes nothing."""
+    place.push()
+    code, error = failed(place, scan={"waiver": None})
+    assert (code, error["kind"]) == (40, "InfrastructureError")
+    assert list_versions(place.store) == []
+
+
+@pytest.mark.parametrize(
+    ("section", "values", "named"),
+    [
+        ("quantize", {"bitts": 4}, "quantize.bitts"),
+        ("model", {"uri": "acme/tiny"}, "model.uri"),
+        ("serve", {"chat_template": "absent.jinja"}, "absent.jinja"),
+        ("evaluate", {"suite": "smokee"}, "did you mean 'smoke'"),
+        ("rollout", {"weights": [50, 20]}, "weights"),
+    ],
+)
+def test_a_mistake_in_the_spec_is_named_before_anything_is_fetched(
+    place: Project, section: str, values: dict[str, Any], named: str
+) -> None:
+    """Exit code 2, the key's full path, and no request to the hub."""
+    code, error = failed(place, **{section: values})
+    assert code == 2
+    assert named in " ".join(error.values())
+    assert place.hub.requests == []
+
+
+def test_an_unknown_model_is_named_with_the_hub_that_does_not_have_it(place: Project) -> None:
+    """A typo in the model's name is a usage error, not a crash."""
+    code, error = failed(place, model={"uri": "hf://acme/absent"})
+    assert code == 2
+    assert "acme/absent" in error["what"]
+
+
+def test_a_second_version_takes_over_from_the_first_while_users_are_served(place: Project) -> None:
+    """v1 becomes stable, v2 is judged on live traffic and promoted."""
+    place.push()
+    first = released(place, rollout={"auto": True})
+    assert first["rollout"]["phase"] == "succeeded"
+    with traffic(place.port):
+        second = released(place, quantize={"group_size": 64}, rollout={"auto": True})
+    assert second["rollout"]["weights"] == [20, 50, 100, 100, 100]
+    aliases = get_aliases(place.store, "tiny", "cpu")
+    assert (aliases.production, aliases.previous) == (2, 1)
+    code, out, _ = place.command("status", "--fleet", "test", "--json")
+    observed = json.loads(out.splitlines()[-1])["observed"]
+    assert (code, observed["route"]["stable"]) == (0, "tiny-v2")
+    assert [r["revision"] for r in observed["replicas"]] == ["tiny-v2"]
+
+
+def test_a_canary_that_fails_requests_is_rolled_back_and_not_tried_again(place: Project) -> None:
+    """Errors inside the canary send everything back to stable, with exit code 14, now and again."""
+    place.push()
+    released(place, rollout={"auto": True})
+    place.push(serve=["--stream-error-rate", "0.6"])
+    with traffic(place.port):
+        code, error = failed(place, rollout={"auto": True})
+    assert (code, error["kind"]) == (14, "RolledBack")
+    assert get_aliases(place.store, "tiny", "cpu").production == 1
+    code, error = failed(place, rollout={"auto": True})
+    assert (code, error["kind"]) == (14, "RolledBack")
+
+
+@pytest.mark.parametrize("stage", ["quantize", "evaluate"])
+def test_a_release_that_was_killed_goes_on_when_run_again(place: Project, stage: str) -> None:
+    """kill -9 leaves orphans; the next run ends them and finishes the release."""
+    place.push(**{f"{stage}_seconds": 20})
+    process = place.start("release", str(place.write_spec()), "--json")
+    until(lambda: any(place.home.runs.glob(f"*/{stage}.log")))
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+    orphans = place.processes()
+    assert orphans
+    place.push()
+    assert released(place)["version"] == "tiny/1"
+    assert not set(orphans) & set(place.processes())
+
+
+@pytest.mark.parametrize("log", ["quantize", "serve-source", "evaluate"])
+def test_ctrl_c_ends_a_release_and_all_its_processes(place: Project, log: str) -> None:
+    """Exit code 130, nothing published, no process left."""
+    place.push(quantize_seconds=20 if log == "quantize" else 0, evaluate_seconds=20)
+    process = place.start("release", str(place.write_spec()), "--json")
+    until(lambda: any(place.home.runs.glob(f"*/{log}.log")))
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130, err
+    assert "Traceback" not in err
+    assert list_versions(place.store) == []
+    assert place.processes() == []
+
+
+def test_a_promotion_that_was_killed_goes_on_with_the_fleet_it_left(place: Project) -> None:
+    """The fleet outlives the flow; promoting again continues at the weight it had."""
+    place.push()
+    released(place, rollout={"auto": True})
+    released(place, quantize={"group_size": 64})
+    spec = str(place.write_spec(rollout={"min_requests": 40}))
+    process = place.start("promote", "tiny/2", "--spec", spec, "--json")
+    with traffic(place.port):
+        until(lambda: _weight(place) == 20)
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+        assert place.processes(), "the fleet should go on"
+        code, out, err = place.command("promote", "tiny/2", "--spec", spec, "--json")
+    assert code == 0, err
+    assert json.loads(out.splitlines()[-1])["rollout"]["weights"] == [20, 50, 100, 100, 100]
+
+
+def test_a_port_in_use_is_named(place: Project) -> None:
+    """The gateway's port belongs to another program: usage error, nothing started."""
+    place.push()
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", place.port))
+        taken.listen()
+        code, error = failed(place, rollout={"auto": True})
+    assert code == 2
+    assert str(place.port) in error["what"]
+    place.command("down", "--fleet", "test")
+    assert place.processes() == []
+
+
+def test_down_leaves_no_process(place: Project) -> None:
+    """Supervisor, gateway and replicas all end; the versions stay."""
+    place.push()
+    released(place, rollout={"auto": True})
+    assert place.processes()
+    code, _, err = place.command("down", "--fleet", "test", "--json")
+    assert code == 0, err
+    assert place.processes() == []
+    assert [v.reference for v in list_versions(place.store)] == ["tiny/1"]
+
+
+def _weight(place: Project) -> int | None:
+    data = place.store.get("rollouts/test.json")
+    return json.loads(data)["weight"] if data else None

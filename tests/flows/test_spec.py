@@ -1,0 +1,116 @@
+"""What a spec file may say, and what it is told when it is wrong."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from flows.spec import ReleaseSpec, Section, load_spec, parse_spec
+from flows.translate import plan_of, scan_policy_of, serve_config_of, waiver_of
+from registry.errors import UsageError
+
+EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "quickstart.yaml"
+
+
+def example() -> dict[str, Any]:
+    value = yaml.safe_load(EXAMPLE.read_text())
+    assert isinstance(value, dict)
+    return value
+
+
+def test_the_example_loads_and_its_files_exist() -> None:
+    """The shipped example is the documentation, so it has to be right."""
+    spec = load_spec(EXAMPLE)
+    assert spec.quantize.calibration is not None
+    assert Path(spec.quantize.calibration).is_file()
+    assert plan_of(spec.rollout).weights == (5, 25, 50, 100)
+    assert serve_config_of(spec.serve).extra_args == ("--enforce-eager",)
+    assert scan_policy_of(spec.scan).max_database_age_days == 7
+
+
+def test_the_example_documents_every_key() -> None:
+    """No key of the model is missing from the example, and each has a comment above it or its section."""
+
+    def keys(section: type[Section], written: dict[str, Any], path: str) -> list[str]:
+        missing = [f"{path}{name}" for name in section.model_fields if name not in written]
+        for name, field in section.model_fields.items():
+            kinds = [field.annotation, *getattr(field.annotation, "__args__", ())]
+            nested = [k for k in kinds if isinstance(k, type) and issubclass(k, Section)]
+            if nested and isinstance(written.get(name), dict):
+                missing += keys(nested[0], written[name], f"{path}{name}.")
+        return missing
+
+    assert keys(ReleaseSpec, example(), "") == []
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"quantise": {}}, "quantise: unknown key; did you mean 'quantize'?"),
+        ({"rollout": {"weigths": [5, 100]}}, "rollout.weigths"),
+        ({"model": {"uri": "https://example.com/x"}}, "model.uri"),
+        ({"quantize": {"engine": "autoawq"}}, "calibration"),
+        ({"serve": {"dtype": "float8"}}, "serve.dtype"),
+        ({"scan": {"waiver": {"owner": "me", "reason": "no"}}}, "scan.waiver.reason"),
+        ({"scan": {"waiver": {"owner": "me", "reason": "long enough it is", "valid_for": "for ever"}}}, "valid_for"),
+        ({"registry": {"name": "Upper Case"}}, "registry.name"),
+        ({"spec_version": 2}, "spec_version"),
+    ],
+)
+def test_a_wrong_key_or_value_is_named_by_its_full_path(change: dict[str, Any], named: str) -> None:
+    """One usage error that says where."""
+    with pytest.raises(UsageError) as caught:
+        parse_spec({**example(), **change}, where="spec.yaml")
+    assert named in str(caught.value)
+
+
+def test_relative_paths_count_from_the_spec(tmp_path: Path) -> None:
+    """Where the command is run does not matter."""
+    value = example()
+    value["evaluate"]["suite"] = "suites/mine.yaml"
+    value["serve"]["chat_template"] = "chat.jinja"
+    (tmp_path / "spec.yaml").write_text(yaml.safe_dump(value))
+    spec = load_spec(tmp_path / "spec.yaml")
+    assert spec.evaluate.suite == str(tmp_path / "suites" / "mine.yaml")
+    assert spec.serve.chat_template == str(tmp_path / "chat.jinja")
+    assert spec.quantize.calibration == str(tmp_path / "quickstart" / "calibration.jsonl")
+
+
+def test_a_suite_name_stays_a_name() -> None:
+    """Only paths are made absolute."""
+    assert load_spec(EXAMPLE).evaluate.suite == "quickstart"
+
+
+@pytest.mark.parametrize("text", ["", "- a list", "a: [", "a: !!python/name:os.system"])
+def test_a_file_that_is_no_spec_is_a_usage_error(tmp_path: Path, text: str) -> None:
+    """Broken YAML, no mapping, and tags that would run code."""
+    (tmp_path / "spec.yaml").write_text(text)
+    with pytest.raises(UsageError):
+        load_spec(tmp_path / "spec.yaml")
+
+
+def test_a_missing_file_is_a_usage_error(tmp_path: Path) -> None:
+    """Not a traceback."""
+    with pytest.raises(UsageError, match="cannot be read"):
+        load_spec(tmp_path / "absent.yaml")
+
+
+def test_a_waiver_counts_from_the_day_of_the_scan() -> None:
+    """A date in a file would end the example one day."""
+    waiver = waiver_of(load_spec(EXAMPLE).scan)
+    assert waiver is not None
+    assert (waiver.until - waiver.since).days == 7
+
+
+@given(st.dictionaries(st.text(max_size=12), st.none() | st.integers() | st.text(max_size=5), max_size=6))
+def test_any_mapping_is_a_spec_or_a_usage_error(value: dict[str, Any]) -> None:
+    """No input makes the parser raise anything else."""
+    try:
+        parse_spec({**example(), **value}, where="spec")
+    except UsageError as error:
+        assert str(error).startswith("spec is not valid")

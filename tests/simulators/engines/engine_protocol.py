@@ -1,0 +1,1 @@
+../../../tasks/engines/engine_protocol.py

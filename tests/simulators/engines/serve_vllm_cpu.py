@@ -1,0 +1,30 @@
+# /// script
+# requires-python = ">=3.11"
+# dependencies = []
+# ///
+"""Stands in for vLLM: becomes the simulated engine, with the faults that the model's config names."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import sys
+from pathlib import Path
+
+ENGINE = Path(__file__).resolve().parent.parent / "engine.py"
+
+
+def main() -> None:
+    if "--describe" in sys.argv:
+        content = "sha256:" + hashlib.sha256(b"simulated").hexdigest()
+        print(json.dumps({"name": "simulated", "version": "1", "content": content}))
+        return
+    request = json.loads(Path(sys.argv[1]).read_text())
+    config = json.loads((Path(request["model_dir"]) / "config.json").read_text())
+    knobs = config.get("simulate", {}).get("serve", [])
+    port = sys.argv[sys.argv.index("--port") + 1]
+    os.execv(sys.executable, [sys.executable, str(ENGINE), "--port", port, *map(str, knobs)])
+
+
+main()

@@ -1,0 +1,198 @@
+"""A user's project in a folder: a home, a suite, a spec, and models on a simulated hub.
+
+The engines are the simulated ones beside this file (no torch, no vLLM); everything else is real: Prefect,
+the registry, Envoy, the supervisor, Trivy.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import struct
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from registry.dir_store import DirStore
+from registry.home import Home
+from tests.simulators.hub import HubSimulator
+
+ROOT = Path(__file__).resolve().parents[2]
+ENGINES = Path(__file__).resolve().parent / "engines"
+_COMMAND = """
+import sys
+import tasks.engine_environment
+from pathlib import Path
+tasks.engine_environment.ENGINES = Path(sys.argv[1])
+from cli.main import main
+sys.exit(main(sys.argv[2:]))
+"""
+_ITEMS = 240
+
+
+def model_files(**simulate: Any) -> dict[str, bytes]:
+    """A repository; ``simulate`` steers the engines (accuracy, lost, quantize_seconds, serve, ...)."""
+    header = json.dumps({"w": {"dtype": "F16", "shape": [8], "data_offsets": [0, 16]}}).encode()
+    config = {"architectures": ["LlamaForCausalLM"], "model_type": "llama", "simulate": simulate}
+    return {
+        "config.json": json.dumps(config).encode(),
+        "tokenizer.json": b"{}",
+        "model.safetensors": struct.pack("<Q", len(header)) + header + bytes(range(16)),
+    }
+
+
+@dataclass(frozen=True)
+class Project:
+    """The folder, the hub, and the gateway's port."""
+
+    folder: Path
+    hub: HubSimulator
+    port: int
+
+    @property
+    def home(self) -> Home:
+        """Its HEADGATE_HOME."""
+        return Home(self.folder / "home")
+
+    @property
+    def store(self) -> DirStore:
+        """Its registry."""
+        return DirStore(self.home.store)
+
+    def push(self, **simulate: Any) -> str:
+        """Put a model on the hub's main branch."""
+        return self.hub.push("acme/tiny", model_files(**simulate))
+
+    def values(self, **sections: dict[str, Any]) -> dict[str, Any]:
+        """A spec's values, sections updated."""
+        spec: dict[str, Any] = {
+            "spec_version": 1,
+            "model": {"uri": "hf://acme/tiny"},
+            "quantize": {"engine": "autoawq", "calibration": str(self.folder / "calibration.jsonl")},
+            "evaluate": {"suite": str(self.folder / "suite.yaml")},
+            "scan": {"waiver": {"owner": "tests", "reason": "there is no database here", "valid_for": "1d"}},
+            "registry": {"name": "tiny"},
+            "rollout": {
+                "fleet": "test",
+                "port": self.port,
+                "weights": [20, 50, 100],
+                "step_seconds": 0.2,
+                "min_requests": 10,
+                "bake_seconds": 0.2,
+                "step_timeout_seconds": 60,
+                "prepare_timeout_seconds": 30,
+                "max_error_rate": 0.1,
+                "max_ttft_ratio": 3.0,
+            },
+        }
+        for name, values in sections.items():
+            spec[name] = {**spec.get(name, {}), **values}
+        return spec
+
+    def write_spec(self, **sections: dict[str, Any]) -> Path:
+        """The spec as a file."""
+        path = self.folder / "spec.yaml"
+        path.write_text(yaml.safe_dump(self.values(**sections)))
+        return path
+
+    def environment(self) -> dict[str, str]:
+        """What a command of this project runs with."""
+        return {
+            **os.environ,
+            "HEADGATE_HOME": str(self.home.root),
+            "HF_ENDPOINT": self.hub.endpoint,
+            "PYTHONPATH": str(ROOT),
+        }
+
+    def start(self, *arguments: str) -> subprocess.Popen[str]:
+        """Start ``headgate ARGUMENTS``."""
+        return subprocess.Popen(
+            [sys.executable, "-c", _COMMAND, str(ENGINES), *arguments],
+            env=self.environment(),
+            cwd=self.folder,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+        )
+
+    def command(self, *arguments: str, timeout: float = 120) -> tuple[int, str, str]:
+        """Run ``headgate ARGUMENTS``: exit code, standard output, standard error."""
+        process = self.start(*arguments)
+        try:
+            out, err = process.communicate(timeout=timeout)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            raise
+        return process.returncode, out, err
+
+    def processes(self) -> list[int]:
+        """The processes that carry this home's mark, the commands of this test aside."""
+        mark = f"HEADGATE_HOME={self.home.root}".encode()
+        found = []
+        for entry in Path("/proc").iterdir():
+            if not entry.name.isdigit():
+                continue
+            try:
+                environment = (entry / "environ").read_bytes().split(b"\0")
+            except OSError:
+                continue
+            if mark in environment and any(e.startswith(b"HEADGATE_RUN_ID=") for e in environment):
+                found.append(int(entry.name))
+        return found
+
+
+@contextmanager
+def project(folder: Path, port: int) -> Iterator[Project]:
+    """A project in the folder, its fleet taken down afterwards."""
+    rows = [json.dumps({"q": f"item {n}", "a": str(n)}) for n in range(_ITEMS)]
+    (folder / "items.jsonl").write_text("\n".join(rows) + "\n")
+    (folder / "calibration.jsonl").write_text('{"text": "something to read"}\n')
+    task = {"name": "items", "dataset": "items.jsonl", "kind": "generate", "prompt": "{{q}}", "answer": "a"}
+    task |= {"metric": "exact_match", "chance": 0.0, "margin": 0.05}
+    suite = {"name": "tests", "description": "Numbers.", "tasks": [task]}
+    (folder / "suite.yaml").write_text(yaml.safe_dump(suite))
+    with HubSimulator() as hub:
+        made = Project(folder, hub, port)
+        try:
+            yield made
+        finally:
+            made.command("down", "--fleet", "test")
+
+
+@contextmanager
+def traffic(port: int, per_second: float = 60.0) -> Iterator[None]:
+    """Streaming requests to a gateway from a few threads for the length of the block."""
+    stop = threading.Event()
+
+    def ask() -> None:
+        body = json.dumps({"model": "tiny", "prompt": "Hi", "max_tokens": 3, "stream": True}).encode()
+        url = f"http://127.0.0.1:{port}/v1/completions"
+        while not stop.is_set():
+            try:
+                request = urllib.request.Request(url, body, {"Content-Type": "application/json"})
+                urllib.request.urlopen(request, timeout=5).read()
+            except OSError:
+                pass  # a user meets errors; the judge counts them
+            time.sleep(4 / per_second)
+
+    threads = [threading.Thread(target=ask, daemon=True) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join(10)

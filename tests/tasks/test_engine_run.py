@@ -1,0 +1,97 @@
+"""Engines run for real: toy ones, in this interpreter, through the protocol that the real ones use."""
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from registry.errors import HeadgateError, InfrastructureError, Refused, UsageError
+from tasks import engine_run
+from tasks.process import ProcessFailed, run_process
+
+ENGINES = Path(engine_run.__file__).parent / "engines"
+TOY = """
+import sys
+sys.path.insert(0, {engines!r})
+from engine_protocol import EngineError, progress, serve_request
+
+def work(request):
+    progress(0.5, "half way")
+    print("chatter {{not json")
+    {body}
+
+serve_request(work)
+"""
+
+
+def _run(tmp_path: Path, body: str, **request: object) -> tuple[Path, list[tuple[str, float | None]]]:
+    script = tmp_path / "toy.py"
+    script.write_text(TOY.format(engines=str(ENGINES), body=body), encoding="utf-8")
+    seen: list[tuple[str, float | None]] = []
+    listener = engine_run.progress_listener(lambda message, fraction: seen.append((message, fraction)))
+    command = engine_run.write_request(tmp_path, Path(sys.executable), script, request)
+    run_process(command, log=listener, timeout=30, env={"PATH": os.environ["PATH"]})
+    return tmp_path / "result.json", seen
+
+
+def test_result_and_progress_come_back(tmp_path: Path) -> None:
+    """Progress lines reach the reporter, other output does not, and the result is the engine's."""
+    result, seen = _run(tmp_path, 'return {"double": 2 * request["number"]}', number=21)
+    assert engine_run.read_result("toy", result) == {"ok": True, "double": 42}
+    assert seen == [("half way", 0.5)]
+
+
+@pytest.mark.parametrize(("failure", "kind"), [("config", UsageError), ("model", Refused)])
+def test_engine_error_becomes_ours(tmp_path: Path, failure: str, kind: type[HeadgateError]) -> None:
+    """The class decides who has to act; the three sentences come through."""
+    with pytest.raises(ProcessFailed):
+        _run(tmp_path, f'raise EngineError({failure!r}, "It broke", why="so", next_step="do this")')
+    error = engine_run.read_failure(tmp_path / "result.json")
+    assert type(error) is kind
+    assert str(error) == "It broke. so. Next: do this."
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ('return {"x": request["absent"]}', "request lacks something"),
+        ('raise OSError(28, "No space left on device")', "disk is full"),
+        ("raise MemoryError()", "memory is used up"),
+        ('raise RuntimeError("odd")', "RuntimeError: odd"),
+    ],
+)
+def test_unexpected_failure_is_put_into_words(tmp_path: Path, body: str, said: str) -> None:
+    """The traceback goes to the log, never into the error."""
+    with pytest.raises(ProcessFailed):
+        _run(tmp_path, body)
+    error = engine_run.read_failure(tmp_path / "result.json")
+    assert error is not None
+    assert said in str(error)
+    assert "Traceback" not in str(error)
+
+
+def test_value_that_json_lacks_is_a_failure(tmp_path: Path) -> None:
+    """A NaN in the result must not become a file that only Python reads."""
+    with pytest.raises(ProcessFailed):
+        _run(tmp_path, 'return {"x": float("nan")}')
+    assert not (tmp_path / "result.json").exists()
+
+
+def test_engine_that_died_reported_nothing(tmp_path: Path) -> None:
+    """Then the caller's own error, with the tail of the output, is the best there is."""
+    with pytest.raises(ProcessFailed):
+        _run(tmp_path, "import os; os._exit(3)")
+    assert engine_run.read_failure(tmp_path / "result.json") is None
+
+
+def test_missing_result_is_an_error(tmp_path: Path) -> None:
+    """An engine that ends well without a result did nothing."""
+    with pytest.raises(InfrastructureError, match="ended without a result"):
+        engine_run.read_result("toy", tmp_path / "result.json")
+
+
+def test_engine_digest_covers_its_program() -> None:
+    """Cached results of one engine are not those of another."""
+    names = ("awq_autoawq", "evaluate_lm_eval", "train_quickstart", "serve_vllm_cpu")
+    assert len({engine_run.engine_digest(name) for name in names}) == len(names)

@@ -1,0 +1,144 @@
+"""The pure parts of the engine programs, loaded as files: they belong to no package."""
+
+import importlib.metadata
+import importlib.util
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from tasks.engine_environment import ENGINES
+
+GOOD: dict[str, Any] = {
+    "model_type": "llama",
+    "rope_theta": 10000.0,
+    "torch_dtype": "float16",
+    "transformers_version": "4.51.3",
+}
+
+
+def _load(name: str) -> ModuleType:
+    """Load a program without running it; its sibling lies in its own folder, as when it is run."""
+    sys.path.insert(0, str(ENGINES))
+    try:
+        spec = importlib.util.spec_from_file_location(f"engine_{name}", ENGINES / f"{name}.py")
+        assert spec is not None
+        assert spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+    finally:
+        sys.path.remove(str(ENGINES))
+    return module
+
+
+@pytest.fixture(scope="module")
+def awq() -> ModuleType:
+    """The quantizer."""
+    return _load("awq_autoawq")
+
+
+@pytest.fixture(scope="module")
+def server() -> ModuleType:
+    """The server."""
+    return _load("serve_vllm_cpu")
+
+
+def test_good_config_may_be_quantized(awq: ModuleType) -> None:
+    """What transformers 4.51 wrote, it reads."""
+    awq.check_config(GOOD)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"rope_theta": None, "rope_parameters": {"rope_theta": 5e5}}, "no top-level rope_theta"),
+        ({"rope_theta": None, "transformers_version": "5.17.0"}, "no top-level rope_theta"),
+        ({"torch_dtype": None, "dtype": "bfloat16"}, "no torch_dtype"),
+        ({"auto_map": {"AutoModel": "x.Y"}}, "code of its own"),
+        ({"quantization_config": {"bits": 4}}, "quantized already"),
+    ],
+)
+def test_config_that_would_be_misread_is_refused(awq: ModuleType, change: dict[str, Any], said: str) -> None:
+    """The old transformers assumes defaults without a word."""
+    config = {key: value for key, value in {**GOOD, **change}.items() if value is not None}
+    with pytest.raises(Exception, match="misread") as raised:
+        awq.check_config(config)
+    assert said in raised.value.why
+    assert raised.value.failure == "config"
+
+
+@pytest.mark.parametrize("recipe", [{"bits": 8, "zero_point": True}, {"bits": 4, "zero_point": False}])
+def test_recipe_the_format_cannot_hold_is_refused(awq: ModuleType, recipe: dict[str, Any]) -> None:
+    """Before anything is loaded."""
+    with pytest.raises(Exception, match="4-bit"):
+        awq.check_recipe(recipe)
+
+
+def test_group_that_does_not_fit_names_one_that_does(awq: ModuleType) -> None:
+    """The message says which layer, and what to set."""
+    with pytest.raises(Exception, match="Groups of 128") as raised:
+        awq.check_shapes({"q_proj": 256, "down_proj": 320}, 128)
+    assert "down_proj takes 320" in raised.value.why
+    assert raised.value.next_step == "set group_size to 64"
+
+
+def test_server_arguments_end_with_the_port(server: ModuleType) -> None:
+    """A release's own flags win over ours; the port is the caller's."""
+    request = {"model_dir": "/m", "served_model_name": "tiny", "arguments": ["--dtype", "float16"]}
+    line = "--model /m --served-model-name tiny --host 127.0.0.1 --dtype float16 --port 8001"
+    assert server.server_arguments(request, 8001) == line.split()
+
+
+def test_server_settings_yield_to_the_operators(server: ModuleType) -> None:
+    """All but being offline."""
+    environment = server.server_environment({"VLLM_CPU_KVCACHE_SPACE": "8", "HF_HUB_OFFLINE": "0"})
+    assert environment["VLLM_CPU_KVCACHE_SPACE"] == "8"
+    assert environment["VLLM_CPU_OMP_THREADS_BIND"] == "nobind"
+    assert environment["HF_HUB_OFFLINE"] == "1"
+
+
+def test_missing_system_library_names_the_command(
+    server: ModuleType, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """vLLM would die a minute later, naming something else."""
+    server.LIBNUMA = "libnuma-is-not-here.so.1"
+    with pytest.raises(SystemExit) as ended:
+        server.check_libnuma()
+    assert ended.value.code == 1
+    assert "apt-get install -y libnuma1" in capsys.readouterr().err
+
+
+def test_description_has_each_distribution_once_with_a_digest(server: ModuleType) -> None:
+    """What the runtime's digest is taken over; here of the test's own environment."""
+    found = server.describe()
+    names = [distribution["name"] for distribution in found]
+    assert len(names) == len(set(names))
+    assert all(distribution["content"].startswith("sha256:") for distribution in found)
+
+
+def test_content_digest_does_not_know_where_or_when(server: ModuleType, tmp_path: Path) -> None:
+    """Bytecode, console scripts and the installer's own notes differ from machine to machine."""
+    digests = []
+    for folder, noise in (("a", ""), ("b", "toy/__pycache__/x.pyc,,\n../../../bin/toy,sha256=ccc,3\n")):
+        info = tmp_path / folder / "toy-1.0.dist-info"
+        info.mkdir(parents=True)
+        (info / "METADATA").write_text("Metadata-Version: 2.1\nName: toy\nVersion: 1.0\n", encoding="utf-8")
+        record = f"toy/x.py,sha256=aaa,3\n{noise}toy-1.0.dist-info/METADATA,sha256={folder},9\n"
+        (info / "RECORD").write_text(record, encoding="utf-8")
+        digests.append(server.content(importlib.metadata.Distribution.at(info)))
+    assert digests[0] == digests[1]
+
+
+def test_score_that_is_no_number_becomes_null() -> None:
+    """The gate has to see it; JSON cannot carry a NaN."""
+    sample = {"doc_id": 0, "doc_hash": "d", "prompt_hash": "p", "metrics": ["acc"], "acc": float("nan")}
+    assert _load("evaluate_lm_eval").sample_of("facts", sample)["value"] is None
+
+
+def test_evaluator_says_at_once_that_no_server_answers() -> None:
+    """lm-eval itself would retry for minutes."""
+    with pytest.raises(Exception, match="No model server answers") as raised:
+        _load("evaluate_lm_eval").check_server("http://127.0.0.1:9/v1/completions")
+    assert raised.value.failure == "infra"
