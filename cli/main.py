@@ -5,7 +5,6 @@ from __future__ import annotations
 import signal
 import sys
 
-import click
 import typer
 
 from cli import fleets, quickstart, releases, versions
@@ -39,15 +38,14 @@ def run() -> None:
 def main(arguments: list[str]) -> int:
     """Run one command and return its exit code (registry/errors.py lists them)."""
     try:
-        app(arguments, standalone_mode=False)
+        app(arguments)
     except HeadgateError as error:
         return _failed(error, as_json="--json" in arguments)
-    except click.ClickException as error:
-        error.show()
-        return 2
-    except (KeyboardInterrupt, click.Abort):
-        say("Stopped. Nothing was published; the same command again continues where this one ended.")
-        return _INTERRUPTED
+    except SystemExit as ended:  # how typer says that it is done
+        code = ended.code if isinstance(ended.code, int) else 0
+        if code == _INTERRUPTED:
+            say("\nStopped. What was finished is kept: the same command goes on from there.")
+        return code
     return 0
 
 

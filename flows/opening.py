@@ -1,4 +1,4 @@
-"""Opens the workplace of a flow run: a new run, after the processes that dead runs left behind were ended."""
+"""Opens and ends flow runs: a new run once dead runs' processes are gone; an error in our own words."""
 
 from __future__ import annotations
 
@@ -7,11 +7,20 @@ import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from typing import Any
 
+from prefect.states import Failed
+
+from registry.errors import HeadgateError
 from registry.home import Home
 from tasks.reaper import reap_orphans
 from tasks.run import open_run
 from tasks.workplace import Workplace
+
+
+def told(error: HeadgateError) -> Any:
+    """The end of a flow on an error the user can act on: Prefect shows its paragraph, callers get it raised."""
+    return Failed(message=str(error), data=error)
 
 
 @contextmanager

@@ -6,9 +6,10 @@ from typing import Any
 
 from prefect import flow
 
-from flows.opening import open_workplace
+from flows.opening import open_workplace, told
 from flows.spec import Rollout
 from flows.translate import plan_of
+from registry.errors import HeadgateError
 from registry.publish import get_version
 from registry.version import ModelVersion
 from tasks.promotion import check_evidence, past_rollout, replica_of, settle
@@ -26,6 +27,13 @@ def promote(version: str, rollout: Rollout = _DEFAULTS) -> dict[str, Any]:
         version: The version's reference, NAME/NUMBER. An older one rolls back.
         rollout: How fast, and what the canary must keep.
     """
+    try:
+        return _promote(version, rollout)
+    except HeadgateError as error:
+        return told(error)
+
+
+def _promote(version: str, rollout: Rollout) -> dict[str, Any]:
     plan = plan_of(rollout)
     with open_workplace() as place:
         found = get_version(place.store, version)

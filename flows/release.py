@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from prefect import flow
 
 from eval_suites.gate import judge
 from eval_suites.suite import Suite, find_suite
-from flows.opening import open_workplace
+from flows.opening import open_workplace, told
 from flows.promote import promote_if_new
-from flows.spec import ReleaseSpec
+from flows.spec import ReleaseSpec, anchor
 from flows.translate import plan_of, recipe_of, scan_policy_of, serve_config_of, waiver_of
 from images.packer import image_labels
 from judging.verdict import Verdict
 from registry.alias import get_aliases
 from registry.digest import Digest
+from registry.errors import HeadgateError
 from registry.publish import get_version
 from registry.version import ModelVersion, ServeConfig, VersionDraft, release_digest
 from tasks.build import build
@@ -58,6 +60,13 @@ def release(spec: ReleaseSpec) -> dict[str, Any]:
     Args:
         spec: One release - what to fetch, and how to quantize, serve, judge and roll it out.
     """
+    try:
+        return _release(anchor(spec, Path.cwd()))
+    except HeadgateError as error:
+        return told(error)
+
+
+def _release(spec: ReleaseSpec) -> dict[str, Any]:
     with open_workplace() as place:
         candidate = prepare(place, spec)
         quality = judge_quality(place, candidate)

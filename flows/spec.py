@@ -46,14 +46,16 @@ class QuantizeEngine(StrEnum):
 class Quantize(Section):
     """How the weights are quantized; ``none`` takes them as they are."""
 
-    engine: QuantizeEngine = QuantizeEngine.AUTOAWQ
-    bits: Literal[4] = 4
+    engine: QuantizeEngine = Field(
+        QuantizeEngine.AUTOAWQ, description="autoawq: 4-bit AWQ; none: the weights are ready"
+    )
+    bits: Literal[4] = Field(4, description="bits per weight")
     group_size: Literal[32, 64, 128] = Field(128, description="input channels that share one scale")
-    zero_point: bool = True
+    zero_point: bool = Field(True, description="each group has a zero point too")
     calibration: str | None = Field(None, description='JSONL file of {"text": ...} lines, never eval items')
     samples: int = Field(128, ge=1, le=4096, description="calibration texts used")
     sequence_length: int = Field(512, ge=8, le=8192, description="tokens per calibration text")
-    seed: int = Field(0, ge=0, lt=2**31)
+    seed: int = Field(0, ge=0, lt=2**31, description="the same seed gives the same weights")
 
     @model_validator(mode="after")
     def _calibrated(self) -> Quantize:
@@ -74,9 +76,9 @@ class Dtype(StrEnum):
 class Serve(Section):
     """The serve configuration: digested into the release's identity, so a change is a new release."""
 
-    dtype: Dtype = Dtype.FLOAT16
+    dtype: Dtype = Field(Dtype.FLOAT16, description="precision of activations")
     max_model_len: int = Field(2048, ge=16, description="tokens, prompt and completion together")
-    tensor_parallel_size: int = Field(1, ge=1, le=64)
+    tensor_parallel_size: int = Field(1, ge=1, le=64, description="accelerators that share one model")
     gpu_memory_utilization: float = Field(0.9, gt=0, le=1, description="share of the device's memory")
     max_num_seqs: int = Field(64, ge=1, description="requests in one batch")
     chat_template: str | None = Field(None, description="Jinja file; empty takes the model's own")
@@ -88,7 +90,7 @@ class Evaluate(Section):
     """The quality gate."""
 
     suite: str = Field("smoke", description="name under eval_suites/, or the path of a suite file")
-    seed: int = Field(0, ge=0, lt=2**31)
+    seed: int = Field(0, ge=0, lt=2**31, description="the same seed asks the same way")
 
 
 class Runtime(StrEnum):
@@ -100,7 +102,7 @@ class Runtime(StrEnum):
 class Image(Section):
     """What the release is packed into."""
 
-    runtime: Runtime = Runtime.VLLM_CPU
+    runtime: Runtime = Field(Runtime.VLLM_CPU, description="what serves the weights")
     repository: str | None = Field(None, description="name in the image registry; empty takes registry.name")
 
 
@@ -117,7 +119,7 @@ class Waiver(Section):
     """Lets a scan that could not answer pass policy, in the open, for a while."""
 
     owner: str = Field(min_length=1, description="who answers for it")
-    reason: str = Field(min_length=10)
+    reason: str = Field(min_length=10, description="why it may ship without an answer")
     valid_for: Annotated[str, StringConstraints(pattern=r"^[1-9][0-9]*d$")] = Field(
         "7d", description="how long after the scan the release may still be promoted, in days: 7d"
     )
@@ -126,7 +128,7 @@ class Waiver(Section):
 class Scan(Section):
     """The vulnerability policy."""
 
-    fail_on: tuple[Severity, ...] = (Severity.CRITICAL,)
+    fail_on: tuple[Severity, ...] = Field((Severity.CRITICAL,), description="severities that stop a release")
     ignore_unfixed: bool = Field(True, description="findings without a fixed version do not fail")
     max_db_age_days: int = Field(7, ge=1, description="an older vulnerability database is an error")
     waiver: Waiver | None = None
@@ -141,8 +143,10 @@ class Registry(Section):
 class Rollout(Section):
     """Progressive delivery to the local fleet."""
 
-    auto: bool = Field(False, description="promote at once when the release passed its gates")
-    fleet: Name = "local"
+    auto: bool = Field(
+        False, description="release promotes at once when its gates passed; no matter to promote"
+    )
+    fleet: Name = Field("local", description="which fleet of this machine takes it")
     port: int = Field(8000, ge=1, le=65535, description="loopback port of the gateway")
     weights: tuple[int, ...] = Field((5, 25, 50, 100), description="per cent of requests, step by step")
     step_seconds: float = Field(60, ge=0, description="least time on each step")
@@ -158,7 +162,7 @@ class Rollout(Section):
 class ReleaseSpec(Section):
     """One release: from a hub to a version with evidence, and on to the fleet when ``rollout.auto``."""
 
-    spec_version: Literal[1] = 1
+    spec_version: Literal[1] = Field(1, description="version of the spec's format")
     model: Model
     quantize: Quantize
     serve: Serve = Serve()

@@ -52,7 +52,7 @@ def plan_of(rollout: Rollout) -> RolloutPlan:
 
 
 def _text(path: str | None) -> str | None:
-    if path is None:
+    if not path:  # a form sends an emptied field as ""
         return None
     try:
         return Path(path).read_text(encoding="utf-8")

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 from prefect.settings import (
+    PREFECT_API_URL,
     PREFECT_FLOWS_HEARTBEAT_FREQUENCY,
     PREFECT_LOGGING_TO_API_ENABLED,
     temporary_settings,
@@ -19,4 +20,4 @@ def prefect_api() -> Iterator[str]:
     # The heartbeat's thread would add a second to every flow run, and nobody reads its logs here.
     quiet = {PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None, PREFECT_LOGGING_TO_API_ENABLED: False}
     with prefect_test_harness(server_startup_timeout=120), temporary_settings(quiet):
-        yield
+        yield str(PREFECT_API_URL.value())

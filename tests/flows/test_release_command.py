@@ -19,11 +19,11 @@ from tests.simulators.project import Project, project, traffic
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Iterator[Project]:
+def place(tmp_path: Path, prefect_api: str) -> Iterator[Project]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    with project(tmp_path, port) as made:
+    with project(tmp_path, port, prefect_api) as made:
         yield made
 
 

@@ -57,7 +57,10 @@ def test_the_example_documents_every_key() -> None:
         ({"quantize": {"engine": "autoawq"}}, "calibration"),
         ({"serve": {"dtype": "float8"}}, "serve.dtype"),
         ({"scan": {"waiver": {"owner": "me", "reason": "no"}}}, "scan.waiver.reason"),
-        ({"scan": {"waiver": {"owner": "me", "reason": "long enough it is", "valid_for": "for ever"}}}, "valid_for"),
+        (
+            {"scan": {"waiver": {"owner": "me", "reason": "long enough it is", "valid_for": "for ever"}}},
+            "valid_for",
+        ),
         ({"registry": {"name": "Upper Case"}}, "registry.name"),
         ({"spec_version": 2}, "spec_version"),
     ],

@@ -65,5 +65,8 @@ def test_a_waiver_never_covers_a_fail() -> None:
 
 def test_the_newest_record_counts() -> None:
     """A later pass replaces an earlier error."""
-    found = [evidence("scan", Outcome.ERROR, at="2026-11-01"), evidence("scan", Outcome.PASS, at="2026-11-20")]
+    found = [
+        evidence("scan", Outcome.ERROR, at="2026-11-01"),
+        evidence("scan", Outcome.PASS, at="2026-11-20"),
+    ]
     assert missing_evidence([evidence("quality", Outcome.PASS), *found], TODAY) == []

@@ -53,11 +53,12 @@ def model_files(**simulate: Any) -> dict[str, bytes]:
 
 @dataclass(frozen=True)
 class Project:
-    """The folder, the hub, and the gateway's port."""
+    """The folder, the hub, the gateway's port, and the Prefect server its commands talk to."""
 
     folder: Path
     hub: HubSimulator
     port: int
+    api_url: str
 
     @property
     def home(self) -> Home:
@@ -111,6 +112,7 @@ class Project:
             **os.environ,
             "HEADGATE_HOME": str(self.home.root),
             "HF_ENDPOINT": self.hub.endpoint,
+            "PREFECT_API_URL": self.api_url,
             "PYTHONPATH": str(ROOT),
         }
 
@@ -154,7 +156,7 @@ class Project:
 
 
 @contextmanager
-def project(folder: Path, port: int) -> Iterator[Project]:
+def project(folder: Path, port: int, api_url: str) -> Iterator[Project]:
     """A project in the folder, its fleet taken down afterwards."""
     rows = [json.dumps({"q": f"item {n}", "a": str(n)}) for n in range(_ITEMS)]
     (folder / "items.jsonl").write_text("\n".join(rows) + "\n")
@@ -164,7 +166,7 @@ def project(folder: Path, port: int) -> Iterator[Project]:
     suite = {"name": "tests", "description": "Numbers.", "tasks": [task]}
     (folder / "suite.yaml").write_text(yaml.safe_dump(suite))
     with HubSimulator() as hub:
-        made = Project(folder, hub, port)
+        made = Project(folder, hub, port, api_url)
         try:
             yield made
         finally:
