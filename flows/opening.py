@@ -7,7 +7,7 @@ import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, cast
 
 from prefect.states import Failed
 
@@ -18,9 +18,10 @@ from tasks.run import open_run
 from tasks.workplace import Workplace
 
 
-def told(error: HeadgateError) -> Any:
-    """The end of a flow on an error the user can act on: Prefect shows its paragraph, callers get it raised."""
-    return Failed(message=str(error), data=error)
+def told(error: HeadgateError) -> dict[str, Any]:
+    """How a flow ends on an error of ours: Prefect shows its paragraph, callers get it raised."""
+    state: Any = Failed(message=str(error), data=error)
+    return cast("dict[str, Any]", state)  # a returned state becomes the flow's own
 
 
 @contextmanager

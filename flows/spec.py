@@ -149,6 +149,7 @@ class Rollout(Section):
     fleet: Name = Field("local", description="which fleet of this machine takes it")
     port: int = Field(8000, ge=1, le=65535, description="loopback port of the gateway")
     weights: tuple[int, ...] = Field((5, 25, 50, 100), description="per cent of requests, step by step")
+    observe_seconds: float = Field(5, gt=0, description="between two looks of the judge")
     step_seconds: float = Field(60, ge=0, description="least time on each step")
     min_requests: int = Field(300, ge=1, description="least canary requests on each step")
     bake_seconds: float = Field(300, ge=0, description="time at 100 % before promotion")

@@ -22,7 +22,7 @@ class Outcome(StrEnum):
 
 
 class FailureClass(StrEnum):
-    """Who has to act: the platform (infra), the person who wrote the spec (config), or nobody but the model."""
+    """Who is at fault: the platform (infra), the spec (config), or the model itself."""
 
     INFRA = "infra"
     CONFIG = "config"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import Any
 
@@ -113,7 +114,5 @@ def test_a_waiver_counts_from_the_day_of_the_scan() -> None:
 @given(st.dictionaries(st.text(max_size=12), st.none() | st.integers() | st.text(max_size=5), max_size=6))
 def test_any_mapping_is_a_spec_or_a_usage_error(value: dict[str, Any]) -> None:
     """No input makes the parser raise anything else."""
-    try:
+    with contextlib.suppress(UsageError):
         parse_spec({**example(), **value}, where="spec")
-    except UsageError as error:
-        assert str(error).startswith("spec is not valid")

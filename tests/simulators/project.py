@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import struct
 import subprocess
 import sys
@@ -30,7 +29,9 @@ from tests.simulators.hub import HubSimulator
 ROOT = Path(__file__).resolve().parents[2]
 ENGINES = Path(__file__).resolve().parent / "engines"
 _COMMAND = """
+import signal
 import sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a test run in the background ignores it
 import tasks.engine_environment
 from pathlib import Path
 tasks.engine_environment.ENGINES = Path(sys.argv[1])
@@ -126,7 +127,6 @@ class Project:
             stderr=subprocess.PIPE,
             text=True,
             start_new_session=True,
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
         )
 
     def command(self, *arguments: str, timeout: float = 120) -> tuple[int, str, str]:
