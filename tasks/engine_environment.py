@@ -20,7 +20,6 @@ import uv
 
 from registry.atomic import write_file
 from registry.errors import InfrastructureError, UsageError
-from registry.home import Home
 from tasks import engine_uv
 from tasks.process import ProcessFailed, run_process
 from tasks.progress import StageProgress
@@ -64,12 +63,18 @@ def prepare_engine(
     )
     variables = engine_uv.uv_variables(env)
     key = engine_uv.environment_key(header, variables, platform.python_version())
-    place = _Place(Home.from_environment(env).cache / "engines", key.hex[:16])
+    place = _Place(_records(env), key.hex[:16])
     python = place.known_python()
     if python is None:
         with place.turn(progress):
             python = place.known_python() or _make(place, name, header, variables, log, progress)
     return EnginePython(python)
+
+
+def _records(env: Mapping[str, str]) -> Path:
+    """A folder of the user, not of HEADGATE_HOME: environments lie in uv's cache, which all homes share."""
+    cache = env.get("XDG_CACHE_HOME") or Path(env.get("HOME") or Path.home()) / ".cache"
+    return Path(cache).absolute() / "headgate" / "engines"
 
 
 @dataclass(frozen=True)

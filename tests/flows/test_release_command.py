@@ -94,9 +94,6 @@ def test_a_scan_without_database_stops_a_release_without_waiver(place: Project) 
     ("section", "values", "named"),
     [
         ("quantize", {"bitts": 4}, "quantize.bitts"),
-        ("model", {"uri": "acme/tiny"}, "model.uri"),
-        ("serve", {"chat_template": "absent.jinja"}, "absent.jinja"),
-        ("evaluate", {"suite": "smokee"}, "did you mean 'smoke'"),
         ("rollout", {"weights": [50, 20]}, "weights"),
     ],
 )
@@ -161,12 +158,15 @@ def test_a_release_that_was_killed_goes_on_when_run_again(place: Project, stage:
     assert not set(orphans) & set(place.processes())
 
 
-@pytest.mark.parametrize("log", ["quantize", "serve-source", "evaluate"])
-def test_ctrl_c_ends_a_release_and_all_its_processes(place: Project, log: str) -> None:
+@pytest.mark.parametrize("stage", ["fetch", "quantize", "serve-source", "evaluate"])
+def test_ctrl_c_ends_a_release_and_all_its_processes(place: Project, stage: str) -> None:
     """Exit code 130, nothing published, no process left."""
-    place.push(quantize_seconds=20 if log == "quantize" else 0, evaluate_seconds=20)
+    place.push(quantize_seconds=20 if stage == "quantize" else 0, evaluate_seconds=20)
+    if stage == "fetch":
+        place.hub.bytes_per_second = 1
     process = place.start("release", str(place.write_spec()), "--json")
-    until(lambda: any(place.home.runs.glob(f"*/{log}.log")))
+    reached = "cache/downloads/*" if stage == "fetch" else f"runs/*/{stage}.log"
+    until(lambda: any(place.home.root.glob(reached)))
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=60)
     assert process.returncode == 130, err
@@ -190,6 +190,20 @@ def test_a_promotion_that_was_killed_goes_on_with_the_fleet_it_left(place: Proje
         code, out, err = place.command("promote", "tiny/2", "--spec", spec, "--json")
     assert code == 0, err
     assert json.loads(out.splitlines()[-1])["rollout"]["weights"] == [20, 50, 100, 100, 100]
+
+
+def test_ctrl_c_in_a_rollout_leaves_users_on_what_they_had(place: Project) -> None:
+    """The canary that was being started gets no traffic; promoting again goes on."""
+    place.push(serve=["--start-delay", "3"])
+    process = place.start("release", str(place.write_spec(rollout={"auto": True})), "--json")
+    until(lambda: (place.home.fleets / "test" / "tiny-v1.log").exists())
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130, err
+    assert get_aliases(place.store, "tiny", "cpu").production is None
+    code, _, err = place.command("promote", "tiny/1", "--spec", str(place.folder / "spec.yaml"))
+    assert code == 0, err
+    assert get_aliases(place.store, "tiny", "cpu").production == 1
 
 
 def test_a_port_in_use_is_named(place: Project) -> None:

@@ -22,6 +22,7 @@ from typing import Any
 
 import yaml
 
+from fleet.local_fleet import LocalFleet
 from registry.dir_store import DirStore
 from registry.home import Home
 from tests.simulators.hub import HubSimulator
@@ -88,6 +89,7 @@ class Project:
                 "fleet": "test",
                 "port": self.port,
                 "weights": [20, 50, 100],
+                "observe_seconds": 0.2,
                 "step_seconds": 0.2,
                 "min_requests": 10,
                 "bake_seconds": 0.2,
@@ -109,8 +111,10 @@ class Project:
 
     def environment(self) -> dict[str, str]:
         """What a command of this project runs with."""
+        # Commands are started often: bytecode of the second one is the first one's.
+        inherited = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
         return {
-            **os.environ,
+            **inherited,
             "HEADGATE_HOME": str(self.home.root),
             "HF_ENDPOINT": self.hub.endpoint,
             "PREFECT_API_URL": self.api_url,
@@ -170,7 +174,7 @@ def project(folder: Path, port: int, api_url: str) -> Iterator[Project]:
         try:
             yield made
         finally:
-            made.command("down", "--fleet", "test")
+            LocalFleet(made.home, "test").down()
 
 
 @contextmanager

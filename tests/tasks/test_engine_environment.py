@@ -23,9 +23,9 @@ def _nothing(*_: object) -> None:
 
 @pytest.fixture
 def env(tmp_path: Path) -> dict[str, str]:
-    """A home and a uv cache of the test's own, and no network."""
+    """A cache of ours and one of uv's own, and no network."""
     kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
-    own = {"HEADGATE_HOME": str(tmp_path / "home"), "UV_CACHE_DIR": str(tmp_path / "uv")}
+    own = {"XDG_CACHE_HOME": str(tmp_path / "cache"), "UV_CACHE_DIR": str(tmp_path / "uv")}
     return {**kept, **own, "UV_DEFAULT_INDEX": "http://127.0.0.1:9/simple", "UV_HTTP_RETRIES": "0"}
 
 
@@ -71,14 +71,14 @@ def test_unreachable_index_leaves_nothing_to_trust(env: dict[str, str], engine: 
     for _ in range(2):
         with pytest.raises(InfrastructureError, match=r"127\.0\.0\.1:9/simple.* could not be reached"):
             _prepare(engine("anything==1"), env)
-    assert not list(Path(env["HEADGATE_HOME"]).rglob("*.json"))
-    assert list(Path(env["HEADGATE_HOME"]).rglob("*.unfinished"))
+    assert not list(Path(env["XDG_CACHE_HOME"]).rglob("*.json"))
+    assert list(Path(env["XDG_CACHE_HOME"]).rglob("*.unfinished"))
 
 
 def test_half_made_environment_is_laid_anew(env: dict[str, str], engine: Callable[..., Path]) -> None:
     """What a killed run left is not trusted; afterwards nothing marks it as unfinished."""
     _prepare(engine(), env)
-    record = next(Path(env["HEADGATE_HOME"]).rglob("*.json"))
+    record = next(Path(env["XDG_CACHE_HOME"]).rglob("*.json"))
     record.unlink()
     record.with_suffix(".unfinished").touch()
     assert os.access(_prepare(engine(), env), os.X_OK)
