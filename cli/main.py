@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import signal
 import sys
+import threading
+from types import FrameType
 
 import typer
 
@@ -29,10 +31,17 @@ app.command()(fleets.down)
 _INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 
 
+_asked_to_stop = threading.Event()
+
+
 def run() -> None:
     """The console script: run the command line, exit with its code. SIGTERM ends it as Ctrl-C does."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    sys.exit(main(sys.argv[1:]))
+    for number in (signal.SIGINT, signal.SIGTERM):
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as for a job in the background
+            signal.signal(number, _stop)
+    code = main(sys.argv[1:])
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the command is over, only Python has to end
+    sys.exit(code)
 
 
 def main(arguments: list[str]) -> int:
@@ -43,10 +52,23 @@ def main(arguments: list[str]) -> int:
         return _failed(error, as_json="--json" in arguments)
     except SystemExit as ended:  # how typer says that it is done
         code = ended.code if isinstance(ended.code, int) else 0
-        if code == _INTERRUPTED:
-            say("\nStopped. What was finished is kept: the same command goes on from there.")
-        return code
+        return _stopped() if code == _INTERRUPTED else code
+    except Exception:
+        # Libraries wrap the interrupt they meet in errors of their own.
+        if _asked_to_stop.is_set():
+            return _stopped()
+        raise
     return 0
+
+
+def _stop(_number: int, _frame: FrameType | None) -> None:
+    _asked_to_stop.set()
+    raise KeyboardInterrupt
+
+
+def _stopped() -> int:
+    say("\nStopped. What was finished is kept: the same command goes on from there.")
+    return _INTERRUPTED
 
 
 def _failed(error: HeadgateError, *, as_json: bool) -> int:

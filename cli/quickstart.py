@@ -17,6 +17,9 @@ def quickstart(
         str | None,
         typer.Option(help="ORG/NAME on the hub, instead of a tiny model trained on the spot."),
     ] = None,
+    port: Annotated[
+        int | None, typer.Option(min=1, max=65535, help="The gateway's port, if 8480 is taken.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Release v1, roll out v2 behind a canary, and see v3 rejected: real engines, gates and gateway."""
@@ -25,7 +28,7 @@ def quickstart(
     from examples.quickstart.walkthrough import walk
 
     with Display(bars=not as_json):
-        result = walk(model)
+        result = walk(model, port)
     if as_json:
         print_json(result)
         return

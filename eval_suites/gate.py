@@ -72,9 +72,9 @@ def _against(task: EvalTask, name: str, baseline: EvalReport, candidate: EvalRep
 def _broken(task: EvalTask, name: str, report: EvalReport) -> Finding | None:
     """An error if a report does not hold every requested item with a score between 0 and 1."""
     values = report.values(task.name)
-    requested = report.requested.get(task.name, task.items)
+    requested = max(report.requested.get(task.name, 0), task.items)  # an engine may have asked for fewer
     wrong = sum(not 0 <= value <= 1 for value in values)
-    if not requested or len(values) < requested:
+    if len(values) < requested:
         said = f"only {len(values)} of {requested} requested items were scored"
     elif wrong:
         said = f"{wrong} of {len(values)} scores are no number between 0 and 1"

@@ -63,6 +63,12 @@ class RequestRecord:
     session: str | None = None
     fingerprint: str | None = None
     started: float | None = None
+    method: str | None = None
+
+    @property
+    def asks_a_model(self) -> bool:
+        """Whether a model had to work for it: a probe of health or of the model list says nothing of it."""
+        return self.method in {"POST", None}
 
     @property
     def aborted(self) -> bool:
@@ -141,6 +147,7 @@ def _record(value: dict[str, Any]) -> RequestRecord:
         session=_text(value["session"]),
         fingerprint=_text(value["fingerprint"]),
         started=_number(value["started"]),
+        method=_text(value.get("method")),
     )
 
 

@@ -35,8 +35,9 @@ def drive(
 ) -> RolloutStatus:
     """Go on from ``status`` until the rollout ends or pauses; a paused one is resumed first.
 
-    ``now`` gives seconds since the epoch. ``on_event`` is told every look, after it was saved. Raises
-    HeadgateError when the fleet cannot be changed; the saved status then tells where to go on.
+    ``now`` gives seconds since the epoch. ``on_event`` is told every look, after it was saved. One that has
+    succeeded, perhaps long ago, is done when its replica answers. Raises HeadgateError when the fleet cannot
+    be changed; the saved status then tells where to go on.
     """
     status = resume(status, now())
     save(status)
@@ -49,7 +50,28 @@ def drive(
             fleet.apply(desired_state(status))
         elif not status.is_resting:
             sleep(plan.observe_seconds)
+    if status.phase is Phase.SUCCEEDED:
+        _await_answer(fleet, status, plan, now, sleep)
     return status
+
+
+def _await_answer(
+    fleet: Fleet,
+    status: RolloutStatus,
+    plan: RolloutPlan,
+    now: Callable[[], float],
+    sleep: Callable[[float], None],
+) -> None:
+    """Wait until what was promoted answers: a fleet that was taken down since has to load it again."""
+    deadline = now() + plan.prepare_timeout_seconds
+    while not fleet.observed().is_ready(status.canary.revision):
+        if now() >= deadline:
+            raise InfrastructureError(
+                f"{status.canary.revision} is routed, but answers no request",
+                why=f"it was given {plan.prepare_timeout_seconds:g} s to start",
+                next_step="read its log (`headgate status` names the folder), then promote again",
+            )
+        sleep(plan.observe_seconds)
 
 
 def _step(

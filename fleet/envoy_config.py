@@ -239,6 +239,7 @@ def _access_log(path: Path) -> Config:
         "fingerprint": "%DYNAMIC_METADATA(llm:fingerprint)%",
         "attempts": "%UPSTREAM_REQUEST_ATTEMPT_COUNT%",
         "session": f"%REQ({SESSION_HEADER})%",
+        "method": "%REQ(:METHOD)%",
         "path": "%REQ(:PATH)%",
         "request_id": "%REQ(X-REQUEST-ID)%",
     }

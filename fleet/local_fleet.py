@@ -48,7 +48,8 @@ class LocalFleet:
 
         Raises UsageError when another program has the port, InfrastructureError when it cannot be made so.
         """
-        self._check_port(desired)
+        if desired.port is not None:
+            self.check_port(desired.port)
         generation = self._want(desired)
         self._wait(lambda seen: seen.generation == generation, _APPLY_SECONDS)
 
@@ -96,14 +97,14 @@ class LocalFleet:
             self._supervisor.wait(_PROBLEM_SECONDS)
         kill_marked(marks(self._directory))
 
-    def _check_port(self, desired: DesiredState) -> None:
-        seen = self._files.read_observed()
-        ours = seen.port == desired.port and self.is_online()
-        if desired.port is not None and not ours and port_is_taken(desired.port):
+    def check_port(self, port: int) -> None:
+        """Raises UsageError when another program listens where this fleet's gateway would."""
+        ours = self._files.read_observed().port == port and self.is_online()
+        if not ours and port_is_taken(port):
             raise UsageError(
-                f"port {desired.port} is taken by another program",
-                why="the gateway of the fleet has to listen there",
-                next_step=f"stop it (`ss -ltnp sport = :{desired.port}` names it) or choose another port",
+                f"port {port} is taken by another program",
+                why=f"the gateway of the fleet {self._directory.name} has to listen there",
+                next_step=f"stop it (`ss -ltnp sport = :{port}` names it) or choose another port",
             )
 
     def _want(self, desired: DesiredState) -> int:

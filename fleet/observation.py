@@ -78,11 +78,11 @@ class Observation:
 
 
 def tally(records: Iterable[RequestRecord], revisions: Iterable[str]) -> dict[str, RevisionStats]:
-    """The sums of the records per revision, for each of ``revisions``."""
+    """The sums of the records per revision, for each of ``revisions``; only requests that ask a model."""
     sums = {revision: RevisionStats() for revision in revisions}
     for record in records:
         arm = record.arm or record.revision
-        if arm in sums:
+        if arm in sums and record.asks_a_model:
             sums[arm] += _stats_of(record)
     return sums
 

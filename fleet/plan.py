@@ -7,8 +7,7 @@ business (``fleet/analysis.py``), when a step ends is the state machine's (``fle
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 from registry.errors import UsageError
 
@@ -38,15 +37,6 @@ class RolloutPlan:
                 why="; ".join(problems),
                 next_step="correct these values in the spec's `rollout` section",
             )
-
-    def to_json(self) -> dict[str, Any]:
-        """A mapping of plain values that ``from_json`` reads back."""
-        return {**asdict(self), "weights": list(self.weights)}
-
-    @classmethod
-    def from_json(cls, value: dict[str, Any]) -> RolloutPlan:
-        """Read what ``to_json`` wrote; raises UsageError or TypeError on anything else."""
-        return cls(**{**value, "weights": tuple(value["weights"])})
 
 
 def _problems(plan: RolloutPlan) -> Iterator[str]:

@@ -11,7 +11,8 @@ saves the new status, applies ``desired_state`` of it, and calls again. The tran
 - progressing, baking -> rolling_back on a fail (model), or on more than ``error_limit`` verdicts of error
   in a row (infra); -> paused when ``step_timeout_seconds`` went by without a pass. A pause holds the weight
   it has: nothing was proven against the canary, and moving users twice is harm of its own.
-- paused -> progressing or baking by ``resume`` (promote again), with all evidence kept.
+- paused -> progressing or baking by ``resume`` (promote again), with all evidence kept. A rollout that was
+  interrupted is taken up by it too: its phase stays, the phase's clock starts anew.
 - promoting -> succeeded once the promoted replica answers behind the stable pointer; the old one is then
   retired. Not ready in ``prepare_timeout_seconds`` -> rolling_back (infra), or failed without a stable.
 - rolling_back -> rolled_back (model) or failed (infra), once all traffic is confirmed on stable.
@@ -59,8 +60,12 @@ _Next = tuple[RolloutStatus, Action]
 def start_rollout(
     name: str, *, canary: ReplicaSpec, stable: ReplicaSpec | None, port: int, now: float
 ) -> RolloutStatus:
-    """A new rollout in phase pending."""
-    return RolloutStatus(name=name, canary=canary, stable=stable, port=port, since=now)
+    """A new rollout in phase pending; to what is stable already, one that has succeeded: nobody is moved."""
+    status = RolloutStatus(name=name, canary=canary, stable=stable, port=port, since=now)
+    if stable is None or stable.revision != canary.revision:
+        return status
+    reason = f"{canary.revision} is stable already"
+    return _entered(replace(status, stable=None), Phase.SUCCEEDED, 100, now, reason)
 
 
 def advance(status: RolloutStatus, verdict: Verdict | None, facts: Facts, plan: RolloutPlan) -> _Next:
@@ -69,9 +74,14 @@ def advance(status: RolloutStatus, verdict: Verdict | None, facts: Facts, plan: 
 
 
 def resume(status: RolloutStatus, now: float) -> RolloutStatus:
-    """A paused rollout goes on at its weight with a fresh step timeout; any other status is unchanged."""
-    if status.phase is not Phase.PAUSED:
+    """An unfinished rollout goes on where it was, a paused one at its weight; its clocks start anew.
+
+    Time in which nobody drove it counts neither as waiting nor as watching.
+    """
+    if status.phase.is_terminal:
         return status
+    if status.phase is not Phase.PAUSED:
+        return replace(status, since=now)
     phase = Phase.BAKING if status.weight == 100 else Phase.PROGRESSING
     return _entered(replace(status, judge_errors=0), phase, status.weight, now, "resumed")
 

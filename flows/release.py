@@ -27,6 +27,7 @@ from tasks.fetch import Fetched, fetch
 from tasks.publish import load_manifest, publish, save_manifest
 from tasks.quantize import Quantized, quantize
 from tasks.record import record_quality, record_scan
+from tasks.roll_out import check_port
 from tasks.runtime import Installed, install_runtime
 from tasks.scan import Scanned, scan
 from tasks.serving import Served
@@ -85,6 +86,8 @@ def prepare(place: Workplace, spec: ReleaseSpec) -> Candidate:
     """Everything that is judged later; what the spec gets wrong fails before anything is downloaded."""
     suite, serve = find_suite(spec.evaluate.suite), serve_config_of(spec.serve)
     plan_of(spec.rollout)
+    if spec.rollout.auto:
+        check_port(place.home, spec.rollout.fleet, spec.rollout.port)
     source = fetch(place, spec.model.uri, spec.model.revision)
     weights = quantize(place, source.manifest, spec.quantize.engine, recipe_of(spec.quantize))
     aliases = get_aliases(place.store, spec.registry.name, spec.serve.gpu_class)

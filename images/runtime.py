@@ -28,11 +28,6 @@ class Distribution:
             raise ValueError(f"a distribution needs a name and a version: {self.name!r} {self.version!r}")
         object.__setattr__(self, "name", normalize(self.name))
 
-    @property
-    def purl(self) -> str:
-        """The package URL that scanners and bills of materials use."""
-        return f"pkg:pypi/{self.name}@{self.version}"
-
 
 @dataclass(frozen=True)
 class Runtime:
@@ -53,23 +48,6 @@ class Runtime:
     def digest(self) -> Digest:
         """The runtime's identity."""
         return Digest.of_json(self.to_json())
-
-    def versions(self) -> dict[str, str]:
-        """Version by normalized name."""
-        return {d.name: d.version for d in self.distributions}
-
-    def bill_of_materials(self) -> list[dict[str, str]]:
-        """A line per distribution, with the fields a CycloneDX component has."""
-        return [
-            {
-                "type": "library",
-                "name": d.name,
-                "version": d.version,
-                "purl": d.purl,
-                "content": str(d.content),
-            }
-            for d in self.distributions
-        ]
 
     def to_json(self) -> dict[str, Any]:
         """A mapping of plain values that ``from_json`` reads back."""

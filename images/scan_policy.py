@@ -136,10 +136,11 @@ def _vulnerabilities(scan: ScanReport, policy: ScanPolicy) -> Iterator[Finding]:
             failure_class=FailureClass.INFRA,  # the runtime has to change, not the model
         )
     if not forbidden:
-        severities = " or ".join(policy.fail_on) or "any severity"
         fixable = " that has a fix" if policy.ignore_unfixed else ""
-        known = len(scan.vulnerabilities)
-        message = f"no {severities} vulnerability{fixable}; {known} known in all"
+        looked_for = f"no {' or '.join(policy.fail_on)} vulnerability{fixable}"
+        if not policy.fail_on:
+            looked_for = "the policy forbids no severity"
+        message = f"{looked_for}; {len(scan.vulnerabilities)} known in all"
         yield Finding(name="vulnerabilities", outcome=Outcome.PASS, message=message, candidate=0, bound=0)
 
 

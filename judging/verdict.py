@@ -92,7 +92,7 @@ class Verdict:
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> Verdict:
-        """Read a mapping written by ``to_json``; raises KeyError or ValueError on anything else."""
+        """Read a mapping written by ``to_json``; raises KeyError, TypeError or ValueError otherwise."""
         return cls(Outcome(value["outcome"]), tuple(_finding(f) for f in value["findings"]))
 
 

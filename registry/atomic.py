@@ -103,6 +103,15 @@ def _explained(path: Path) -> Iterator[None]:
         raise cannot_write(path, problem) from problem
 
 
+def cannot_read(path: Path, problem: OSError) -> InfrastructureError:
+    """The error for a read the file system refused, with the reason and what to do about it."""
+    return InfrastructureError(
+        f"Cannot read {path}",
+        why=problem.strerror or str(problem),
+        next_step=f"check who owns {path} and its permissions, and that HEADGATE_HOME is what you meant",
+    )
+
+
 def cannot_write(path: Path, problem: OSError) -> InfrastructureError:
     """The error for a write the file system refused, with the reason and what to do about it."""
     return InfrastructureError(

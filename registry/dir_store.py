@@ -12,24 +12,30 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
 
-from registry.atomic import create_file, exclusive, write_file
+from registry.atomic import cannot_read, create_file, exclusive, write_file
 from registry.store import check_key, check_prefix, is_key
 
 _LOCKS = ".locks"  # no key begins with a dot, so this folder is outside what can be listed
 
 
 class DirStore:
-    """Store over the files under ``root``, which is created at the first write."""
+    """Store over the files under ``root``, which is created at the first write.
+
+    Raises InfrastructureError where the file system refuses a read or a write.
+    """
 
     def __init__(self, root: Path) -> None:
         self._root = root
 
     def get(self, key: str) -> bytes | None:
         """The value, or None when there is none."""
+        path = self._path(key)
         try:
-            return self._path(key).read_bytes()
+            return path.read_bytes()
         except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
             return None
+        except OSError as problem:
+            raise cannot_read(path, problem) from problem
 
     def put_if_absent(self, key: str, data: bytes) -> bool:
         """Write the value unless the key has one; returns whether it was written."""
@@ -79,6 +85,8 @@ def _files(folder: Path) -> Iterator[Path]:
             found = [entry for entry in entries if not entry.name.startswith(".")]
     except (FileNotFoundError, NotADirectoryError):
         return
+    except OSError as problem:
+        raise cannot_read(folder, problem) from problem
     for entry in found:
         if entry.is_dir(follow_symlinks=False):
             yield from _files(Path(entry.path))

@@ -20,7 +20,7 @@ from registry.version import check_name
 
 @dataclass(frozen=True, kw_only=True)
 class Evidence:
-    """One measurement: its kind (``gate``, ``scan``, ``canary``), its subject, any verdict.
+    """One measurement: its kind (``quality``, ``scan``, ``rollout``), its subject, any verdict.
 
     ``facts`` holds plain JSON values: figures, tool versions, the time if the caller wants one.
     """

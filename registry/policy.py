@@ -1,7 +1,7 @@
 """Which evidence lets a release reach users. Pure: evidence and the date come in, what is missing goes out.
 
 The quality gate must have passed. The scan must have passed, or a waiver that still holds must cover its
-error. Of several records of one kind the newest counts; ``facts["at"]`` is its ISO date.
+error. Of several records of one kind the newest counts; ``facts["at"]`` is its ISO date or time in UTC.
 """
 
 from __future__ import annotations
@@ -23,8 +23,13 @@ def missing_evidence(found: Iterable[Evidence], today: date) -> list[str]:
 
 
 def newest_of(found: Iterable[Evidence], kind: str) -> Evidence | None:
-    """The newest record of a kind, or None."""
-    return max((e for e in found if e.kind == kind), key=lambda e: str(e.facts.get("at", "")), default=None)
+    """The newest record of a kind, or None; of several of one moment, one that did not pass."""
+    return max((e for e in found if e.kind == kind), key=_moment, default=None)
+
+
+def _moment(evidence: Evidence) -> tuple[str, bool]:
+    passed = evidence.verdict is not None and evidence.verdict.passed
+    return str(evidence.facts.get("at", "")), not passed
 
 
 def _quality(evidence: Evidence | None) -> str | None:

@@ -44,8 +44,11 @@ def get_version(store: Store, reference: str) -> ModelVersion:
 
 
 def list_versions(store: Store, name: str | None = None) -> list[ModelVersion]:
-    """All versions of a name, or of every name: by name, then by number, oldest first."""
-    prefix = f"versions/{check_name(name)}/" if name else "versions/"
+    """All versions of a name, or of every name: by name, then by number; UsageError for a malformed name."""
+    try:
+        prefix = f"versions/{check_name(name)}/" if name else "versions/"
+    except ValueError as problem:
+        raise UsageError(str(problem), next_step="`headgate versions` lists every name") from problem
     versions = [_read(store, key) for key in store.list(prefix)]
     return sorted((v for v in versions if v), key=lambda version: (version.name, version.number))
 

@@ -55,7 +55,7 @@ class ServeConfig:
 class VersionDraft:
     """Everything about a version but its number, which publishing gives it.
 
-    ``source_manifest`` and ``weights_manifest`` are digests of the manifests' JSON, kept as blobs;
+    ``source_manifest`` and ``weights_manifest`` are digests of the manifests' JSON, kept in the store;
     ``weights_set`` is the set digest of the weights. ``engine`` maps the packages that made the weights
     to their versions. ``image`` is the OCI manifest. ``parent`` is the reference of the version that was
     in production when this one was made.

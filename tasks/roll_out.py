@@ -64,6 +64,11 @@ def take_down(home: Home, fleet_name: str) -> None:
         report("down", "done", 1.0)
 
 
+def check_port(home: Home, fleet_name: str, port: int) -> None:
+    """Raises UsageError when the fleet could not have this port: better now than after an hour of gates."""
+    LocalFleet(home, fleet_name).check_port(port)
+
+
 def load_status(store: Store, fleet_name: str) -> RolloutStatus | None:
     """The fleet's last rollout, or None before the first."""
     data = store.get(_key(fleet_name))

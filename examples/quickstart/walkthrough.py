@@ -28,6 +28,7 @@ from registry.publish import get_version
 from tasks.engine_run import engine_digest, run_engine
 from tasks.process import background_process
 from tasks.publish import load_manifest
+from tasks.roll_out import check_port
 from tasks.workplace import Workplace
 
 HERE = Path(__file__).resolve().parent
@@ -41,16 +42,18 @@ _TRAFFIC_LIMIT = 900  # seconds; the client stops by itself
 _TRAIN_TIMEOUT = 1800.0  # seconds
 
 
-def walk(model: str | None = None) -> dict[str, Any]:
+def walk(model: str | None = None, port: int | None = None) -> dict[str, Any]:
     """Run the quickstart and say what came of it; ``model`` (ORG/NAME) takes one of the real hub instead.
 
+    ``port`` is the gateway's, if not the spec's.
     Raises HeadgateError when a step that should pass does not, or the one that should not does.
     """
     seconds: dict[str, float] = {}
-    spec = _spec(model)
+    spec = _spec(model, port)
     with open_workplace() as place:
+        check_port(place.home, spec.rollout.fleet, spec.rollout.port)
         repos = {} if model else {TINY: _trained(place, seconds)}
-        # Two servers, the gateway and the users share this machine: with a thread each, none waits for another.
+        # Two servers, the gateway and the users share this machine: a thread each, and none starves another.
         os.environ.setdefault("OMP_NUM_THREADS", "1")
         with _hub(repos):
             first = _shipped(place, spec, "v1", seconds)
@@ -69,9 +72,11 @@ def walk(model: str | None = None) -> dict[str, Any]:
     }
 
 
-def _spec(model: str | None) -> ReleaseSpec:
+def _spec(model: str | None, port: int | None) -> ReleaseSpec:
     """The shipped spec; for a real model with its name, a suite it can answer, and room for its prompts."""
     spec = load_spec(SPEC)
+    if port is not None:
+        spec = spec.model_copy(update={"rollout": spec.rollout.model_copy(update={"port": port})})
     if model is None:
         return spec
     return spec.model_copy(

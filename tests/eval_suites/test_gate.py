@@ -125,6 +125,16 @@ def test_fewer_items_than_requested_are_no_pass(facts: Suite, kept: int) -> None
     assert f"only {kept} of 600 requested items were scored in the candidate's run" in verdict.reasons()[0]
 
 
+def test_an_engine_that_asked_for_fewer_items_than_the_suite_has_is_no_pass(facts: Suite) -> None:
+    """Its own word for what was requested does not make a tenth of a suite a whole one."""
+    source = report(facts, right(600))
+    some = altered(source, "choose", source.items["choose"][:60])
+    candidate = EvalReport(some.items, {**source.requested, "choose": 60})
+    verdict = judge(facts, candidate, {"source": source})
+    assert verdict.outcome is Outcome.ERROR
+    assert "only 60 of 600 requested items were scored" in verdict.reasons()[0]
+
+
 def test_only_a_complete_report_is_worth_keeping(facts: Suite) -> None:
     """A short or broken run kept as a stage's result would be found broken for ever."""
     source = report(facts, right(0))

@@ -144,3 +144,9 @@ def test_a_reply_without_token_counts_still_counts() -> None:
     """Answers that are not streamed carry no usage in the log."""
     sums = tally([record(prompt_tokens=None, completion_tokens="-", ttft_us=None)], ["m-v2"])["m-v2"]
     assert (sums.requests, sums.completion_tokens, sums.ttft.count, sums.token_ms) == (1, 0, 0, None)
+
+
+def test_probes_of_the_gateway_are_no_evidence() -> None:
+    """A health check every second would make any canary look good; what no model answered is not counted."""
+    records = [record(method="GET"), record(method="HEAD"), record(method="POST"), record()]
+    assert tally(records, ["m-v2"])["m-v2"].requests == 2

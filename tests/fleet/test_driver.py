@@ -229,3 +229,47 @@ def test_a_fleet_that_cannot_change_leaves_a_status_to_go_on_from() -> None:
     assert disk.load().weight == 25
     fleet.stuck = False
     assert run(fleet, disk.load(), disk).phase is Phase.SUCCEEDED
+
+
+def test_a_machine_that_was_off_for_a_day_does_not_fail_a_canary_that_loads_again() -> None:
+    """Killed while it prepared, it gets the whole time to prepare."""
+    fleet, disk = SimulatedFleet(), Disk(kill_at=3)
+    with pytest.raises(Killed):
+        run(fleet, disk=disk)
+    assert disk.load().phase is Phase.PREPARING
+    fleet.time += 86_400
+    fleet.started = dict.fromkeys(fleet.started, fleet.time)
+    assert run(fleet, disk.load(), disk).phase is Phase.SUCCEEDED
+
+
+def test_a_driver_that_was_away_for_a_day_does_not_pause_a_step_that_is_undecided() -> None:
+    """Killed at the first weight, the step gets the whole time to be decided."""
+    fleet, disk = SimulatedFleet(), Disk(kill_at=8)
+    with pytest.raises(Killed):
+        run(fleet, disk=disk)
+    assert disk.load().phase is Phase.PROGRESSING
+    fleet.time += 86_400
+    assert run(fleet, disk.load(), disk).phase is Phase.SUCCEEDED
+
+
+def test_what_was_promoted_before_is_done_when_it_answers() -> None:
+    """Promoting it again after the fleet was down waits for its replica, and says so when none comes."""
+    fleet = SimulatedFleet()
+    promoted = run(fleet)
+    fleet.down()
+    assert run(fleet, promoted) == promoted
+    assert fleet.is_ready("m-v2")
+    fleet.down()
+    fleet.behaviours["m-v2"] = Behaviour(ready_after=1e9)
+    with pytest.raises(InfrastructureError, match=r"m-v2 is routed, but answers no request.* Next: "):
+        run(fleet, promoted)
+
+
+def test_a_rollout_to_what_is_live_never_takes_it_down() -> None:
+    """After a canary was sent back, the same stable asked for again keeps its replica and its route."""
+    fleet = SimulatedFleet({"m-v2": Behaviour(error_rate=lambda _: 0.5)})
+    run(fleet, fresh(stable=None))  # m-v2 is the first release, and live
+    fleet.applied.clear()
+    live = start_rollout("m", canary=CANARY, stable=CANARY, port=8080, now=fleet.now())
+    assert run(fleet, live).phase is Phase.SUCCEEDED
+    assert [(d.route.stable, d.replicas) for d in fleet.applied] == [("m-v2", (CANARY,))]

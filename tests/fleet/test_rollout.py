@@ -138,7 +138,15 @@ def test_a_step_without_a_pass_pauses_at_its_weight_and_can_be_resumed() -> None
     assert (resumed.phase, resumed.since) == (Phase.PROGRESSING, 500.0)
     baked, _ = advance(BAKING, UNSURE, at(100), PLAN)
     assert resume(baked, 1.0).phase is Phase.BAKING
-    assert resume(PROGRESSING, 1.0) == PROGRESSING
+
+
+def test_time_in_which_nobody_drove_does_not_count() -> None:
+    """Neither against a rollout that was interrupted, nor for it; one that is over stays as it ended."""
+    resumed = resume(PROGRESSING, 500.0)
+    assert resumed == replace(PROGRESSING, since=500.0)
+    assert advance(resumed, UNSURE, at(501), PLAN)[0].phase is Phase.PROGRESSING
+    over = status_in(Phase.SUCCEEDED, weight=100)
+    assert resume(over, 500.0) == over
 
 
 def test_a_rollout_given_up_leaves_nothing_on_the_canary() -> None:

@@ -46,12 +46,3 @@ def test_an_empty_runtime_is_refused() -> None:
         Runtime(())
     with pytest.raises(ValueError, match="name and a version"):
         Distribution("", "1", digest(""))
-
-
-def test_the_bill_of_materials_names_every_part() -> None:
-    """Package URLs are what scanners match on."""
-    assert [line["purl"] for line in Runtime((_TORCH, _JINJA)).bill_of_materials()] == [
-        "pkg:pypi/jinja2@3.1.6",
-        "pkg:pypi/torch@2.13.0",
-    ]
-    assert Runtime((_TORCH,)).versions() == {"torch": "2.13.0"}

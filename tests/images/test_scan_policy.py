@@ -83,6 +83,12 @@ def test_the_policy_decides_what_fails(
     assert _judge(_with(vulnerability), policy).outcome == outcome
 
 
+def test_a_policy_that_forbids_nothing_does_not_claim_that_nothing_is_known() -> None:
+    """The finding says what was asked, and how much is known."""
+    finding = _judge(_with(_CRITICAL), ScanPolicy(fail_on=())).findings[-1]
+    assert finding.message == "the policy forbids no severity; 1 known in all"
+
+
 def test_every_forbidden_vulnerability_is_a_finding() -> None:
     """With package, versions and the way out; found harm outweighs a stale database."""
     other = replace(_CRITICAL, id="CVE-2099-0002")

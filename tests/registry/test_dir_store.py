@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from registry.dir_store import DirStore
+from registry.errors import InfrastructureError
 
 _KEYS = st.sampled_from(["a/1.json", "a/2.json", "a/b/1.json", "a-b/1", "ab", "b/c/d/e.json"])
 _VALUES = st.binary(max_size=3)
@@ -141,3 +142,13 @@ def test_files_that_are_not_ours_are_not_listed(tmp_path: Path) -> None:
     for name in (".tmp-1-dead", "README.md", "a/.tmp-2-dead", "a/With Space"):
         (tmp_path / name).write_bytes(b"x")
     assert list(store.list("")) == ["a/b"]
+
+
+def test_what_cannot_be_read_is_said_and_never_taken_for_absent(tmp_path: Path) -> None:
+    """A loop of links stands for every refusal of the file system; root may read all else."""
+    store = DirStore(tmp_path)
+    (tmp_path / "loop").symlink_to("loop")
+    with pytest.raises(InfrastructureError, match=r"Cannot read .*/loop.* Next: "):
+        store.get("loop")
+    with pytest.raises(InfrastructureError, match=r"Cannot read .*/loop.* Next: "):
+        list(store.list("loop/"))

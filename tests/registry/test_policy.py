@@ -70,3 +70,12 @@ def test_the_newest_record_counts() -> None:
         evidence("scan", Outcome.PASS, at="2026-11-20"),
     ]
     assert missing_evidence([evidence("quality", Outcome.PASS), *found], TODAY) == []
+
+
+@pytest.mark.parametrize("kind", ["quality", "scan"])
+def test_of_one_moment_the_record_that_did_not_pass_counts(kind: str) -> None:
+    """Whatever their order: which came last is not known, and no doubt is a pass."""
+    gates = [evidence("quality", Outcome.PASS), evidence("scan", Outcome.PASS)]
+    failed = evidence(kind, Outcome.FAIL)
+    for found in ([*gates, failed], [failed, *gates]):
+        assert len(missing_evidence(found, TODAY)) == 1

@@ -80,6 +80,12 @@ def test_versions_are_listed_in_the_order_of_their_numbers(store: DirStore) -> N
     assert [v.name for v in list_versions(store)] == ["tiny"] * 11 + ["tiny-2"]
 
 
+def test_what_cannot_be_a_name_is_the_users_mistake(store: DirStore) -> None:
+    """One sentence and a next step, in place of a traceback."""
+    with pytest.raises(UsageError, match=r"not a name .*'Tiny'.* Next: "):
+        list_versions(store, "Tiny")
+
+
 def test_an_unknown_version_names_the_known_ones(store: DirStore) -> None:
     """The message is enough to type the right command."""
     publish(store, draft())

@@ -36,8 +36,9 @@ signal.signal(signal.SIGINT, signal.default_int_handler)  # a test run in the ba
 import tasks.engine_environment
 from pathlib import Path
 tasks.engine_environment.ENGINES = Path(sys.argv[1])
-from cli.main import main
-sys.exit(main(sys.argv[2:]))
+from cli.main import run
+del sys.argv[1]
+run()
 """
 _ITEMS = 240
 
