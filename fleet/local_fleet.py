@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -26,6 +27,7 @@ from registry.atomic import exclusive
 from registry.errors import InfrastructureError, UsageError
 from registry.home import Home
 
+_NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
 _APPLY_SECONDS = 60.0
 _PROBLEM_SECONDS = 3.0  # a problem that stays this long does not mend itself
 _DOWN_DRAIN_SECONDS = 5.0
@@ -38,6 +40,12 @@ class LocalFleet:
     """One named fleet under a home; fulfils the Fleet protocol. ``env`` is inherited by the servers."""
 
     def __init__(self, home: Home, name: str, env: Mapping[str, str] | None = None) -> None:
+        if not _NAME.fullmatch(name):
+            raise UsageError(
+                f"{name!r} cannot be the name of a fleet",
+                why="it becomes a folder: lower-case letters, digits, '.', '_' and '-'",
+                next_step="choose another name",
+            )
         self._directory = home.fleets.resolve() / name
         self._files = FleetFiles(self._directory)
         self._env = dict(os.environ if env is None else env)

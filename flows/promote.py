@@ -14,7 +14,6 @@ from registry.publish import get_version
 from registry.version import ModelVersion
 from tasks.promotion import check_evidence, past_rollout, replica_of, settle
 from tasks.roll_out import roll_out
-from tasks.runtime import install_runtime
 
 _DEFAULTS = Rollout()
 
@@ -38,7 +37,7 @@ def _promote(version: str, rollout: Rollout) -> dict[str, Any]:
     with open_workplace() as place:
         found = get_version(place.store, version)
         check_evidence(place, found)
-        canary = replica_of(place, found, install_runtime(place))
+        canary = replica_of(place, found)
         status = roll_out(place, rollout.fleet, rollout.port, canary, plan)
         return settle(place, found, status)
 
@@ -46,5 +45,5 @@ def _promote(version: str, rollout: Rollout) -> dict[str, Any]:
 def promote_if_new(version: ModelVersion, rollout: Rollout) -> dict[str, Any]:
     """Promote a version that is live or was never rolled out; one that had its turn keeps its outcome."""
     with open_workplace() as place:
-        past = past_rollout(place, version)
+        past = past_rollout(place, version, rollout.fleet)
     return past or promote(version.reference, rollout)

@@ -9,6 +9,7 @@ from typing import Any
 from prefect import flow
 
 from eval_suites.gate import judge
+from eval_suites.report import EvalReport
 from eval_suites.suite import Suite, find_suite
 from flows.opening import open_workplace, told
 from flows.promote import promote_if_new
@@ -22,13 +23,13 @@ from registry.errors import HeadgateError
 from registry.publish import get_version
 from registry.version import ModelVersion, ServeConfig, VersionDraft, release_digest
 from tasks.build import build
-from tasks.evaluate import evaluate
+from tasks.evaluate import evaluate, known_report
 from tasks.fetch import Fetched, fetch
 from tasks.publish import load_manifest, publish, save_manifest
 from tasks.quantize import Quantized, quantize
 from tasks.record import record_quality, record_scan
 from tasks.roll_out import check_port
-from tasks.runtime import Installed, install_runtime
+from tasks.runtime import Installed, check_libnuma, install_runtime
 from tasks.scan import Scanned, scan
 from tasks.serving import Served
 from tasks.summary import summarize_release
@@ -72,9 +73,9 @@ def _release(spec: ReleaseSpec) -> dict[str, Any]:
         candidate = prepare(place, spec)
         quality = judge_quality(place, candidate)
         record_quality(place, candidate.suite, candidate.release, quality)
-        image = build(place, candidate.weights.manifest, _labels(candidate), _repository(spec))
         scanned = _scan(place, candidate)
         record_scan(place, candidate.release, scanned)
+        image = build(place, candidate.weights.manifest, _labels(candidate), _repository(spec))
         version = publish(place, _draft(place, candidate, image))
         result = summarize_release(place, version, quality, scanned)
     if spec.rollout.auto:
@@ -86,6 +87,7 @@ def prepare(place: Workplace, spec: ReleaseSpec) -> Candidate:
     """Everything that is judged later; what the spec gets wrong fails before anything is downloaded."""
     suite, serve = find_suite(spec.evaluate.suite), serve_config_of(spec.serve)
     plan_of(spec.rollout)
+    check_libnuma()
     if spec.rollout.auto:
         check_port(place.home, spec.rollout.fleet, spec.rollout.port)
     source = fetch(place, spec.model.uri, spec.model.revision)
@@ -97,17 +99,21 @@ def prepare(place: Workplace, spec: ReleaseSpec) -> Candidate:
 
 def judge_quality(place: Workplace, candidate: Candidate) -> Verdict:
     """The candidate against the unquantized source, and against what is live."""
-    installed, live = candidate.installed, candidate.production
-    ships = Served("candidate", candidate.weights.manifest, candidate.serve, installed)
-    baselines = []
+    suite, seed, installed = candidate.suite, candidate.spec.evaluate.seed, candidate.installed
+    reports: dict[str, EvalReport] = {}
     if candidate.weights.manifest != candidate.source.manifest:
-        baselines.append(Served("source", candidate.source.manifest, candidate.serve, installed))
-    if live:
-        weights = load_manifest(place, live.weights_manifest)
-        baselines.append(Served("production", weights, live.serve, installed))
-    suite, seed = candidate.suite, candidate.spec.evaluate.seed
-    reports = {served.who: evaluate(place, served, suite, seed) for served in (*baselines, ships)}
-    return judge(suite, reports.pop("candidate"), reports)
+        source = Served("source", candidate.source.manifest, candidate.serve, installed)
+        reports["source"] = evaluate(place, source, suite, seed)
+    if live := candidate.production:
+        production = Served("production", load_manifest(place, live.weights_manifest), live.serve, installed)
+        # As it is served now. After an upgrade that is the old runtime, whose loss the new one must not hide.
+        as_live = known_report(place, production, live.runtime, suite, seed)
+        if as_live is None and live.runtime != installed.runtime.digest:
+            reports["production-on-new-runtime"] = evaluate(place, production, suite, seed)
+        else:
+            reports["production"] = as_live or evaluate(place, production, suite, seed)
+    ships = Served("candidate", candidate.weights.manifest, candidate.serve, installed)
+    return judge(suite, evaluate(place, ships, suite, seed), reports)
 
 
 def _scan(place: Workplace, candidate: Candidate) -> Scanned:

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 
 from registry.validation import explain, read_yaml
 
-Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]*$", max_length=64)]
+Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]+([._-][a-z0-9]+)*$", max_length=64)]
 
 
 class Section(BaseModel):
@@ -103,7 +103,7 @@ class Image(Section):
     """What the release is packed into."""
 
     runtime: Runtime = Field(Runtime.VLLM_CPU, description="what serves the weights")
-    repository: str | None = Field(None, description="name in the image registry; empty takes registry.name")
+    repository: Name | None = Field(None, description="name in the image registry; empty takes registry.name")
 
 
 class Severity(StrEnum):
@@ -120,7 +120,7 @@ class Waiver(Section):
 
     owner: str = Field(min_length=1, description="who answers for it")
     reason: str = Field(min_length=10, description="why it may ship without an answer")
-    valid_for: Annotated[str, StringConstraints(pattern=r"^[1-9][0-9]*d$")] = Field(
+    valid_for: Annotated[str, StringConstraints(pattern=r"^[1-9][0-9]{0,3}d$")] = Field(
         "7d", description="how long after the scan the release may still be promoted, in days: 7d"
     )
 
@@ -194,7 +194,7 @@ def anchor(spec: ReleaseSpec, folder: Path) -> ReleaseSpec:
             "quantize": _anchored(spec.quantize, "calibration", folder),
             "serve": _anchored(spec.serve, "chat_template", folder),
             "evaluate": _anchored(spec.evaluate, "suite", folder)
-            if spec.evaluate.suite.endswith((".yaml", ".yml"))
+            if ("/" in spec.evaluate.suite or spec.evaluate.suite.endswith((".yaml", ".yml")))
             else spec.evaluate,
         }
     )

@@ -1,7 +1,8 @@
 """Which evidence lets a release reach users. Pure: evidence and the date come in, what is missing goes out.
 
 The quality gate must have passed. The scan must have passed, or a waiver that still holds must cover its
-error. Of several records of one kind the newest counts; ``facts["at"]`` is its ISO date or time in UTC.
+error; a release that was live before may come back after the waiver's end. Of several records of one kind
+the newest counts; ``facts["at"]`` is its ISO date or time in UTC.
 """
 
 from __future__ import annotations
@@ -18,7 +19,10 @@ QUALITY, SCAN, ROLLOUT = "quality", "scan", "rollout"
 def missing_evidence(found: Iterable[Evidence], today: date) -> list[str]:
     """A sentence for each thing that keeps the release from being promoted; empty when nothing does."""
     records = list(found)
-    checks = (_quality(newest_of(records, QUALITY)), _scan(newest_of(records, SCAN), today))
+    # Going back to what users had must not wait for a new scan.
+    was_live = any(e.kind == ROLLOUT and e.facts.get("phase") == "succeeded" for e in records)
+    scan = newest_of(records, SCAN)
+    checks = (_quality(newest_of(records, QUALITY)), _scan(scan, today, was_live=was_live))
     return [sentence for sentence in checks if sentence]
 
 
@@ -40,14 +44,14 @@ def _quality(evidence: Evidence | None) -> str | None:
     return None
 
 
-def _scan(evidence: Evidence | None, today: date) -> str | None:
+def _scan(evidence: Evidence | None, today: date, *, was_live: bool) -> str | None:
     if evidence is None or evidence.verdict is None:
         return "no scan has looked at its runtime"
     if evidence.verdict.passed:
         return None
     waiver = evidence.facts.get("waiver")
     if evidence.verdict.outcome is Outcome.ERROR and waiver:
-        if date.fromisoformat(waiver["until"]) >= today:
+        if was_live or date.fromisoformat(waiver["until"]) >= today:
             return None
         return f"the waiver of {waiver['owner']} for its scan ended on {waiver['until']}"
     return f"its scan said {evidence.verdict.outcome}: {'; '.join(evidence.verdict.reasons())}"

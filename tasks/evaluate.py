@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -13,30 +14,49 @@ from eval_suites.gate import is_complete
 from eval_suites.lm_eval_task import render_tasks
 from eval_suites.report import EvalReport
 from eval_suites.suite import Suite
+from registry.digest import Digest
 from registry.errors import InfrastructureError
 from tasks.engine_run import engine_digest, run_engine
 from tasks.progress import report
+from tasks.runtime import RUNTIME_ENGINE
 from tasks.serving import Served, serving
 from tasks.workplace import Workplace
 
 ENGINE = "evaluate_lm_eval"
 _TIMEOUT = 6 * 3600.0  # seconds
+_REQUESTS = {"num_concurrent": 4, "batch_size": 32}  # keeps vLLM's batches full on two cores
 
 
 @task(cache_policy=NO_CACHE)
 def evaluate(place: Workplace, served: Served, suite: Suite, seed: int) -> EvalReport:
     """What each item of the suite scored; raises InfrastructureError unless every item did."""
-    inputs = {
+    inputs = _inputs(served, served.installed.runtime.digest, suite, seed)
+    with place.stage("evaluate", f"{served.who}: suite {suite.name}"):
+        result = place.staged("evaluate", inputs, lambda: _measure(place, served, suite, seed))
+    return EvalReport.from_json(result["report"])
+
+
+def known_report(
+    place: Workplace, served: Served, runtime: Digest, suite: Suite, seed: int
+) -> EvalReport | None:
+    """What an artefact scored on a runtime that may be gone by now, if it was measured there."""
+    result = place.known("evaluate", _inputs(served, runtime, suite, seed))
+    return EvalReport.from_json(result["report"]) if result else None
+
+
+def _inputs(served: Served, runtime: Digest, suite: Suite, seed: int) -> dict[str, Any]:
+    settings = {name: value for name, value in os.environ.items() if name.startswith("VLLM_")}
+    return {
         "weights": served.weights.set_digest,
-        "runtime": served.installed.runtime.digest,
+        "runtime": runtime,
+        "server": engine_digest(RUNTIME_ENGINE),
+        "settings": settings,
         "serve": served.serve.digest,
         "suite": suite.digest,
         "seed": seed,
         "engine": engine_digest(ENGINE),
+        "requests": _REQUESTS,
     }
-    with place.stage("evaluate", f"{served.who}: suite {suite.name}"):
-        result = place.staged("evaluate", inputs, lambda: _measure(place, served, suite, seed))
-    return EvalReport.from_json(result["report"])
 
 
 def _measure(place: Workplace, served: Served, suite: Suite, seed: int) -> dict[str, Any]:
@@ -50,8 +70,7 @@ def _measure(place: Workplace, served: Served, suite: Suite, seed: int) -> dict[
             "tasks_dir": str(tasks_dir),
             "tasks": [task.name for task in suite.tasks],
             "max_length": served.serve.max_model_len,
-            "num_concurrent": 4,
-            "batch_size": 32,
+            **_REQUESTS,
             "seed": seed,
             "limit": None,
         }

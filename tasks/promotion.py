@@ -14,7 +14,8 @@ from registry.evidence import Evidence, list_evidence, record
 from registry.policy import ROLLOUT, missing_evidence, newest_of
 from registry.version import ModelVersion
 from tasks.publish import load_manifest
-from tasks.runtime import Installed
+from tasks.roll_out import load_status
+from tasks.runtime import runtime_of
 from tasks.serving import Served, replica
 from tasks.summary import publish_timeline
 from tasks.workplace import Workplace
@@ -31,25 +32,33 @@ def check_evidence(place: Workplace, version: ModelVersion) -> None:
         )
 
 
-def replica_of(place: Workplace, version: ModelVersion, installed: Installed) -> ReplicaSpec:
+def replica_of(place: Workplace, version: ModelVersion) -> ReplicaSpec:
     """The server of this version, on the very runtime it was judged on; UsageError when that is gone."""
-    if installed.runtime.digest != version.runtime:
-        raise UsageError(
-            f"{version.reference} was judged on another runtime than the one installed here",
-            why=f"it was {version.runtime.short}, now it is {installed.runtime.digest.short}",
-            next_step="release it again: the gates run on the new runtime and make a new version",
-        )
+    installed = runtime_of(place, version.runtime)
     weights = load_manifest(place, version.weights_manifest)
     # Users ask for the model by its registry name, whichever version answers.
     served = Served(version.name, weights, version.serve, installed)
-    return replica(place, served, revision=f"{version.name}-v{version.number}")
+    return replica(place, served, revision=_revision(version))
 
 
-def past_rollout(place: Workplace, version: ModelVersion) -> dict[str, Any] | None:
-    """How this version's rollout ended, or None when it had none or is live. Raises RolledBack if it was."""
-    past = newest_of(list_evidence(place.store, version.release_digest), ROLLOUT)
-    live = get_aliases(place.store, version.name, version.gpu_class).production == version.number
-    if past is None or live:
+def past_rollout(place: Workplace, version: ModelVersion, fleet_name: str) -> dict[str, Any] | None:
+    """How this version's turn ended, or None when it had none or is live. Raises RolledBack if it was.
+
+    A rollout that failed for want of infrastructure was no turn.
+    """
+    if get_aliases(place.store, version.name, version.gpu_class).production == version.number:
+        return None
+    saved = load_status(place.store, fleet_name)
+    if saved and saved.phase is Phase.ROLLED_BACK and saved.canary.revision == _revision(version):
+        return settle(place, version, saved)  # a driver killed in between has not recorded it
+    ended = {str(Phase.SUCCEEDED), str(Phase.ROLLED_BACK)}
+    found = [
+        evidence
+        for evidence in list_evidence(place.store, version.release_digest)
+        if evidence.facts.get("revision") == _revision(version) and evidence.facts["phase"] in ended
+    ]
+    past = newest_of(found, ROLLOUT)
+    if past is None:
         return None
     if past.facts["phase"] == Phase.ROLLED_BACK:
         raise _rolled_back(version, str(past.facts["reason"]))
@@ -57,6 +66,10 @@ def past_rollout(place: Workplace, version: ModelVersion) -> dict[str, Any] | No
         **past.facts,
         "note": f"promoted before; `headgate promote {version.reference}` makes it live again",
     }
+
+
+def _revision(version: ModelVersion) -> str:
+    return f"{version.name}-v{version.number}"
 
 
 def settle(place: Workplace, version: ModelVersion, status: RolloutStatus) -> dict[str, Any]:
@@ -78,10 +91,10 @@ def _facts(status: RolloutStatus) -> dict[str, Any]:
         "phase": str(status.phase),
         "revision": status.canary.revision,
         "stable": status.stable.revision if status.stable else None,
-        "weights": [move.weight for move in status.history if move.weight],
+        "weights": list(dict.fromkeys(move.weight for move in status.history if move.weight)),
         "reason": status.reason,
         "port": status.port,
-        "at": datetime.fromtimestamp(status.since, UTC).isoformat(timespec="seconds"),
+        "at": datetime.fromtimestamp(status.since, UTC).isoformat(timespec="microseconds"),
     }
 
 

@@ -14,6 +14,7 @@ from prefect.cache_policies import NO_CACHE
 from registry.digest import Digest
 from registry.errors import UsageError
 from registry.manifest import Manifest
+from tasks.disk import require_space
 from tasks.engine_run import engine_digest, run_engine
 from tasks.workplace import Workplace
 
@@ -60,6 +61,7 @@ def _calibration(path: Path) -> Digest:
 
 def _run(place: Workplace, source: Manifest, script: str, recipe: Mapping[str, Any]) -> dict[str, Any]:
     output = place.run.directory / "quantized"
+    require_space(place.run.directory, source.size, "the quantized weights")  # never more than the source
     shutil.rmtree(output, ignore_errors=True)
     request = {
         "source_dir": str(place.unpacked(source)),

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
+from typing import Any
 
 from eval_suites.gate_report import to_markdown
 from eval_suites.suite import Suite
 from judging.verdict import Outcome, Verdict
 from registry.digest import Digest
 from registry.errors import GateFailed, HeadgateError, Inconclusive, InfrastructureError
-from registry.evidence import Evidence, record
-from registry.policy import QUALITY, SCAN
+from registry.evidence import Evidence, list_evidence, record
+from registry.policy import QUALITY, SCAN, newest_of
 from tasks.scan import Scanned
 from tasks.summary import write_report
 from tasks.workplace import Workplace
@@ -19,8 +21,8 @@ from tasks.workplace import Workplace
 def record_quality(place: Workplace, suite: Suite, release: Digest, verdict: Verdict) -> None:
     """Keep the gate's verdict and report; unless it passed, raises the error of its outcome."""
     report = write_report(place, "gate-report", to_markdown(suite, verdict))
-    facts = {"at": _today(), "suite": suite.name, "suite_digest": str(suite.digest)}
-    record(place.store, Evidence(kind=QUALITY, subject=release, verdict=verdict, facts=facts))
+    facts = {"suite": suite.name, "suite_digest": str(suite.digest)}
+    _record(place, QUALITY, release, verdict, facts)
     if not verdict.passed:
         kind = _QUALITY_ERRORS[verdict.outcome]
         raise kind(
@@ -32,8 +34,7 @@ def record_quality(place: Workplace, suite: Suite, release: Digest, verdict: Ver
 
 def record_scan(place: Workplace, release: Digest, scanned: Scanned) -> None:
     """Keep the scan's verdict; raises GateFailed or InfrastructureError when policy does not let it go on."""
-    facts = {"at": _today(), **scanned.facts}
-    record(place.store, Evidence(kind=SCAN, subject=release, verdict=scanned.verdict, facts=facts))
+    _record(place, SCAN, release, scanned.verdict, scanned.facts)
     if not scanned.acceptance.accepted:
         failed = scanned.verdict.outcome is Outcome.FAIL
         kind: type[HeadgateError] = GateFailed if failed else InfrastructureError
@@ -51,5 +52,10 @@ _QUALITY_ERRORS: dict[Outcome, type[HeadgateError]] = {
 }
 
 
-def _today() -> str:
-    return datetime.now(UTC).date().isoformat()
+def _record(place: Workplace, kind: str, release: Digest, verdict: Verdict, facts: Mapping[str, Any]) -> None:
+    """Add a record, unless the newest one says the very same: again is no new evidence."""
+    newest = newest_of(list_evidence(place.store, release), kind)
+    if newest and newest.verdict == verdict and {**newest.facts, "at": None} == {**facts, "at": None}:
+        return
+    at = datetime.now(UTC).isoformat(timespec="microseconds")
+    record(place.store, Evidence(kind=kind, subject=release, verdict=verdict, facts={**facts, "at": at}))

@@ -13,12 +13,19 @@ from dataclasses import dataclass
 REDACTED = "[redacted]"
 _SHORTEST = 8  # characters; real tokens and passwords are longer, flags and numbers are not
 # HF_TOKEN and API_KEY, but not TOKENIZERS_PARALLELISM, and TOKENIZERS_ is why the end is anchored.
-_SECRET_NAME = re.compile(r"(TOKEN|SECRET|PASSWORD|PASSWD|KEY)S?(_|$)", re.IGNORECASE)
+_SECRET_NAME = re.compile(
+    r"(TOKEN|SECRET|PASSWORD|PASSWD|PASSPHRASE|CREDENTIAL|AUTH_STRING|KEY)S?(_|$)", re.IGNORECASE
+)
 _SHAPES = (
     re.compile(r"(?<![A-Za-z0-9])()hf_[A-Za-z0-9]{16,}"),
     re.compile(r"(?i)(\bbearer\s+)[A-Za-z0-9._~+/=-]{8,}"),
     re.compile(r"(://[^/\s:@]*:)[^/\s@]+(?=@)"),
 )
+
+
+def without_secrets(env: Mapping[str, str]) -> dict[str, str]:
+    """The environment without variables named like secrets: for daemons, which need none and live long."""
+    return {name: value for name, value in env.items() if not _SECRET_NAME.search(name)}
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,10 +21,11 @@ from fleet.router import ReplicaSpec
 from fleet.status import Phase, RolloutStatus
 from registry.digest import canonical_json
 from registry.dir_store import DirStore
-from registry.errors import InfrastructureError, UsageError
+from registry.errors import UsageError
 from registry.home import Home
 from registry.store import Store
 from tasks.progress import report
+from tasks.redact import without_secrets
 from tasks.workplace import Workplace
 
 
@@ -39,7 +41,7 @@ def roll_out(
         place.stage("rollout", f"{canary.revision} to the fleet {fleet_name}"),
         _alone(place.home, fleet_name),
     ):
-        fleet = LocalFleet(place.home, fleet_name)
+        fleet = LocalFleet(place.home, fleet_name, without_secrets(os.environ))
         status = _begin(place.store, fleet_name, canary, port)
         return drive(
             fleet,
@@ -76,14 +78,10 @@ def load_status(store: Store, fleet_name: str) -> RolloutStatus | None:
 
 
 def save_status(store: Store, fleet_name: str, status: RolloutStatus) -> None:
-    """Replace the fleet's rollout status; the caller holds the fleet, so nobody else writes."""
+    """Replace the fleet's rollout status; the caller holds the fleet's lock, so nobody else writes."""
     key = _key(fleet_name)
-    if not store.compare_and_swap(key, store.get(key), canonical_json(status.to_json())):
-        raise InfrastructureError(
-            f"the rollout of {fleet_name} was changed by somebody else",
-            why="its saved status is not the one that was read",
-            next_step="`headgate status` shows where it is; then promote again",
-        )
+    while not store.compare_and_swap(key, store.get(key), canonical_json(status.to_json())):
+        pass
 
 
 def _begin(store: Store, fleet_name: str, canary: ReplicaSpec, port: int) -> RolloutStatus:
@@ -98,13 +96,13 @@ def _begin(store: Store, fleet_name: str, canary: ReplicaSpec, port: int) -> Rol
             next_step=f"promote {last.canary.revision} again to finish it, or take the fleet down",
         )
     stable = _stable(last)
-    return start_rollout(
-        canary.revision,
-        canary=canary,
-        stable=stable if stable and stable.revision != canary.revision else None,
-        port=port,
-        now=time.time(),
-    )
+    if stable and stable.model != canary.model:
+        raise UsageError(
+            f"the fleet {fleet_name} serves {stable.model}, not {canary.model}",
+            why="a canary is judged against the same model, and its users would lose theirs",
+            next_step="name another fleet and port in the rollout section",
+        )
+    return start_rollout(canary.revision, canary=canary, stable=stable, port=port, now=time.time())
 
 
 def _stable(last: RolloutStatus | None) -> ReplicaSpec | None:

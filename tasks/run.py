@@ -15,6 +15,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 
+from registry.atomic import cannot_write
 from registry.errors import UsageError
 from registry.home import Home
 
@@ -70,7 +71,10 @@ def open_run(home: Home, run_id: str) -> Iterator[Run]:
             why=f"a run id has letters, digits, '.', '_' and '-', and does not start with '{FLEET_PREFIX}'",
         )
     run = Run(home, run_id)
-    run.directory.mkdir(parents=True, exist_ok=True)
+    try:
+        run.directory.mkdir(parents=True, exist_ok=True)
+    except OSError as problem:
+        raise cannot_write(run.directory, problem) from problem
     with _lock_path(home, run_id).open("ab") as lock:
         _take(lock.fileno(), run)
         token = _current.set(run)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,10 +11,14 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from images.runtime import Runtime
+from registry.atomic import write_file
+from registry.digest import Digest
+from registry.errors import HeadgateError, InfrastructureError, UsageError
 from tasks.engine_run import describe_engine, prepare
 from tasks.workplace import Workplace
 
 RUNTIME_ENGINE = "serve_vllm_cpu"
+_LIBNUMA = "libnuma.so.1"
 
 
 @dataclass(frozen=True)
@@ -30,7 +36,51 @@ class Installed:
 
 @task(cache_policy=NO_CACHE)
 def install_runtime(place: Workplace) -> Installed:
-    """The vLLM environment as it is on this machine."""
+    """The vLLM environment of this Headgate, remembered so that an upgrade leaves a way back."""
+    check_libnuma()
     with place.stage("runtime", "vLLM environment"):
-        python = prepare(RUNTIME_ENGINE, place.run, stage="runtime")
-        return Installed(python, Runtime.from_json(describe_engine(RUNTIME_ENGINE, python, place.run)))
+        installed = _describe(place, prepare(RUNTIME_ENGINE, place.run, stage="runtime"))
+        write_file(_record(place, installed.runtime.digest), str(installed.python).encode())
+    return installed
+
+
+def runtime_of(place: Workplace, digest: Digest) -> Installed:
+    """The runtime a version was judged on, this Headgate's or an older one that is still on the machine.
+
+    Raises UsageError when it is gone or was changed.
+    """
+    current = install_runtime(place)
+    if current.runtime.digest == digest:
+        return current
+    with contextlib.suppress(OSError, HeadgateError):
+        older = _describe(place, Path(_record(place, digest).read_text(encoding="utf-8")))
+        if older.runtime.digest == digest:
+            return older
+    raise UsageError(
+        "the version was judged on a runtime that is not on this machine any more",
+        why=f"it was {digest.short}, installed is {current.runtime.digest.short}",
+        next_step="release it again: the gates run on the new runtime and make a new version",
+    )
+
+
+def check_libnuma() -> None:
+    """Raises InfrastructureError without the system library that vLLM for processors needs.
+
+    vLLM itself fails minutes later, and names something else.
+    """
+    try:
+        ctypes.CDLL(_LIBNUMA)
+    except OSError as error:
+        raise InfrastructureError(
+            f"the system library {_LIBNUMA} is not on this machine",
+            why="vLLM for processors needs it",
+            next_step="run `apt-get install -y libnuma1` (elsewhere `numactl-libs`), then this again",
+        ) from error
+
+
+def _describe(place: Workplace, python: Path) -> Installed:
+    return Installed(python, Runtime.from_json(describe_engine(RUNTIME_ENGINE, python, place.run)))
+
+
+def _record(place: Workplace, runtime: Digest) -> Path:
+    return place.home.cache / "runtimes" / runtime.hex

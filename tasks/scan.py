@@ -56,6 +56,8 @@ def scan(
         verdict = judge(found, policy, today, runtime=runtime)
         acceptance = accept(verdict, waiver, today)
     facts: dict[str, Any] = {"trivy": version, "accepted": acceptance.accepted, "why": acceptance.message}
+    if isinstance(found, ScanReport):
+        facts["report"] = found.to_json()
     if acceptance.accepted and not verdict.passed and waiver:
         facts["waiver"] = {"owner": waiver.owner, "reason": waiver.reason, "until": waiver.until.isoformat()}
     return Scanned(verdict, acceptance, facts)

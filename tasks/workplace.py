@@ -59,12 +59,16 @@ class Workplace:
         self, stage: str, inputs: Mapping[str, Any], produce: Callable[[], dict[str, Any]]
     ) -> dict[str, Any]:
         """The stage's result: cached if these inputs were seen and their blobs are there, else produced."""
-        cache, key = StageCache(self.home.cache), stage_key(stage, **inputs)
-        result = cache.get(stage, key)
-        if result is None or not self._holds(result):
+        result = self.known(stage, inputs)
+        if result is None:
             result = produce()
-            cache.put(stage, key, result)
+            StageCache(self.home.cache).put(stage, stage_key(stage, **inputs), result)
         return result
+
+    def known(self, stage: str, inputs: Mapping[str, Any]) -> dict[str, Any] | None:
+        """The stage's result for these inputs if it is kept, and the blobs it names are."""
+        result = StageCache(self.home.cache).get(stage, stage_key(stage, **inputs))
+        return result if result is not None and self._holds(result) else None
 
     def _holds(self, result: Mapping[str, Any]) -> bool:
         manifest = result.get("manifest")

@@ -39,7 +39,7 @@ def headgate(home: Home, *arguments: str) -> tuple[dict[str, Any], float]:
     started = time.monotonic()
     command = [sys.executable, "-c", "from cli.main import run; run()", *arguments, "--json"]
     env = {**os.environ, "HEADGATE_HOME": str(home.root), "PYTHONPATH": str(ROOT)}
-    done = subprocess.run(
+    done = subprocess.run(  # noqa: PLW1510 - the code is looked at below
         command, env=env, cwd=home.root.parent, capture_output=True, text=True, timeout=1500
     )
     assert done.returncode == 0, done.stderr[-4000:]
@@ -57,7 +57,7 @@ def test_the_quickstart_goes_the_whole_way_and_again_is_free(home: Home) -> None
     assert first["versions"] == ["tiny-facts/1", "tiny-facts/2"]
     assert [r["name"] for r in first["rejected"]] == ["v3"]
     assert first["rollout"]["phase"] == "succeeded"
-    assert first["rollout"]["weights"][:4] == [5, 25, 50, 100]
+    assert first["rollout"]["weights"] == [5, 25, 50, 100]
     store = DirStore(home.store)
     aliases = get_aliases(store, "tiny-facts", "cpu")
     assert (aliases.production, aliases.previous) == (2, 1)

@@ -29,6 +29,7 @@ from tasks.engine_run import engine_digest, run_engine
 from tasks.process import background_process
 from tasks.publish import load_manifest
 from tasks.roll_out import check_port
+from tasks.runtime import check_libnuma
 from tasks.workplace import Workplace
 
 HERE = Path(__file__).resolve().parent
@@ -51,6 +52,7 @@ def walk(model: str | None = None, port: int | None = None) -> dict[str, Any]:
     seconds: dict[str, float] = {}
     spec = _spec(model, port)
     with open_workplace() as place:
+        check_libnuma()
         check_port(place.home, spec.rollout.fleet, spec.rollout.port)
         repos = {} if model else {TINY: _trained(place, seconds)}
         # Two servers, the gateway and the users share this machine: a thread each, and none starves another.
@@ -66,6 +68,10 @@ def walk(model: str | None = None, port: int | None = None) -> dict[str, Any]:
         "rejected": [rejected],
         "stages": {name: round(value, 2) for name, value in seconds.items()},
         "rollout": second["rollout"],
+        "verdicts": {label: r["verdicts"] for label, r in (("v1", first), ("v2", second))},
+        "scan": second["scan"],
+        "digests": second["digests"],
+        "fleet": spec.rollout.fleet,
         "reports": str(reports),
         "gateway": f"http://127.0.0.1:{spec.rollout.port}/v1",
         "ok": True,
@@ -79,12 +85,15 @@ def _spec(model: str | None, port: int | None) -> ReleaseSpec:
         spec = spec.model_copy(update={"rollout": spec.rollout.model_copy(update={"port": port})})
     if model is None:
         return spec
+    name = model.rpartition("/")[2].lower()
     return spec.model_copy(
         update={
             "model": spec.model.model_copy(update={"uri": f"hf://{model}"}),
             "serve": spec.serve.model_copy(update={"max_model_len": 512}),
             "evaluate": spec.evaluate.model_copy(update={"suite": "smoke"}),
-            "registry": spec.registry.model_copy(update={"name": model.rpartition("/")[2].lower()}),
+            # Another model is never a canary of the first.
+            "rollout": spec.rollout.model_copy(update={"fleet": f"quickstart-{name}"}),
+            "registry": spec.registry.model_copy(update={"name": name}),
         }
     )
 

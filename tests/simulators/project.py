@@ -144,6 +144,13 @@ class Project:
             raise
         return process.returncode, out, err
 
+    def observed(self) -> dict[str, Any]:
+        """The fleet as ``headgate status`` shows it."""
+        code, out, err = self.command("status", "--fleet", "test", "--json")
+        assert code == 0, err
+        observed: dict[str, Any] = json.loads(out.splitlines()[-1])["observed"]
+        return observed
+
     def processes(self) -> list[int]:
         """The processes that carry this home's mark, the commands of this test aside."""
         mark = f"HEADGATE_HOME={self.home.root}".encode()
