@@ -6,13 +6,13 @@ is what is served.
 
 from __future__ import annotations
 
-import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from fleet.local_processes import free_port
 from fleet.readiness import answers
 from fleet.router import ReplicaSpec
 from fleet.vllm_command import vllm_arguments
@@ -67,7 +67,7 @@ def replica(place: Workplace, served: Served, revision: str) -> ReplicaSpec:
 @contextmanager
 def serving(place: Workplace, served: Served) -> Iterator[Endpoint]:
     """A server of the artefact on a free loopback port, ready when the block begins and gone when it ends."""
-    spec, port = replica(place, served, served.who), _free_port()
+    spec, port = replica(place, served, served.who), free_port()
     log_file = place.run.log_file(f"serve-{served.who}")
     report("evaluate", f"{served.who}: starting vLLM")
     with background_process(spec.command(port), log_file=log_file) as server:
@@ -91,9 +91,3 @@ def _await_answer(server: BackgroundProcess, port: int, model: str, log_file: Pa
                 next_step=f"its whole log is {log_file}",
             )
         time.sleep(0.25)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -1,0 +1,108 @@
+"""The command line's edges: exit codes, the last line of ``--json``, and what a stranger types first."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from cli.main import main
+from judging.verdict import Finding, Outcome, Verdict
+from registry.digest import Digest
+from registry.dir_store import DirStore
+from registry.evidence import Evidence, record
+from registry.home import Home
+from registry.publish import publish
+from registry.version import ServeConfig, VersionDraft
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
+    """An empty home for the command."""
+    monkeypatch.setenv("HEADGATE_HOME", str(tmp_path / "my home"))
+    return Home(tmp_path / "my home")
+
+
+def draft() -> VersionDraft:
+    anything = Digest.of_bytes(b"anything")
+    serve = ServeConfig(
+        dtype="float16",
+        max_model_len=128,
+        tensor_parallel_size=1,
+        gpu_memory_utilization=0.9,
+        max_num_seqs=8,
+    )
+    return VersionDraft(
+        name="tiny",
+        source_uri="hf://acme/tiny",
+        source_commit="a" * 40,
+        source_manifest=anything,
+        weights_manifest=anything,
+        weights_set=anything,
+        recipe={"engine": "none"},
+        engine={},
+        runtime=anything,
+        serve=serve,
+        image=anything,
+        gpu_class="cpu",
+    )
+
+
+@pytest.mark.parametrize("arguments", [[], ["--help"], ["release", "--help"]])
+def test_help_names_the_commands(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """A stranger who types anything like a question gets an answer."""
+    assert main(arguments) in {0, 2}
+    assert "Usage" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("arguments", [["relase"], ["release"], ["show"], ["status", "--flet", "x"]])
+def test_a_mistyped_command_is_a_usage_error(arguments: list[str]) -> None:
+    """Exit code 2, as shells and CI expect."""
+    assert main(arguments) == 2
+
+
+def test_no_versions_is_an_answer(capsys: pytest.CaptureFixture[str]) -> None:
+    """An empty registry is not an error."""
+    assert main(["versions", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"versions": [], "ok": True}
+
+
+def test_a_version_is_shown_with_its_evidence(home: Home, capsys: pytest.CaptureFixture[str]) -> None:
+    """Both for people and for programs."""
+    store = DirStore(home.store)
+    version = publish(store, draft())
+    verdict = Verdict.of([Finding(name="x", outcome=Outcome.PASS, message="as good as before")])
+    record(store, Evidence(kind="quality", subject=version.release_digest, verdict=verdict))
+    assert main(["show", "tiny/1"]) == 0
+    assert "as good as before" in capsys.readouterr().out
+    assert main(["show", "tiny/1", "--json"]) == 0
+    shown = json.loads(capsys.readouterr().out)
+    assert shown["version"]["name"] == "tiny"
+    assert shown["evidence"][0]["verdict"]["outcome"] == "pass"
+
+
+@pytest.mark.parametrize("reference", ["tiny", "tiny/9", "tiny/0", "../x/1"])
+def test_an_absent_version_is_a_usage_error_with_the_next_step(
+    reference: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The paragraph on standard error, the object on standard output."""
+    assert main(["show", reference, "--json"]) == 2
+    told = capsys.readouterr()
+    error = json.loads(told.out)
+    assert (error["ok"], error["exit_code"]) == (False, 2)
+    assert error["error"]["next"]
+    assert "Traceback" not in told.err
+
+
+def test_a_fleet_name_cannot_leave_the_home(capsys: pytest.CaptureFixture[str]) -> None:
+    """It becomes a folder."""
+    assert main(["status", "--fleet", "../../x"]) == 2
+    assert "cannot be the name of a fleet" in capsys.readouterr().err
+
+
+def test_a_fleet_that_was_never_up_has_a_status(capsys: pytest.CaptureFixture[str]) -> None:
+    """Down is a state, not an error."""
+    assert main(["status", "--json"]) == 0
+    status = json.loads(capsys.readouterr().out)
+    assert (status["rollout"], status["observed"]["replicas"]) == (None, [])
