@@ -124,7 +124,7 @@ def is_running(pid: int | None) -> bool:
     return fields is not None and fields[_STATE] not in "ZX"
 
 
-def free_port(taken: Collection[int]) -> int:
+def free_port(taken: Collection[int] = ()) -> int:
     """A loopback port nobody listens on now, outside ``taken``."""
     while True:
         with socket.socket() as probe:
