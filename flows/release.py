@@ -23,7 +23,7 @@ from registry.errors import HeadgateError
 from registry.publish import get_version
 from registry.version import ModelVersion, ServeConfig, VersionDraft, release_digest
 from tasks.build import build
-from tasks.evaluate import evaluate, known_report
+from tasks.evaluate import evaluate, keep_report, report_of
 from tasks.fetch import Fetched, fetch
 from tasks.publish import load_manifest, publish, save_manifest
 from tasks.quantize import Quantized, quantize
@@ -105,15 +105,19 @@ def judge_quality(place: Workplace, candidate: Candidate) -> Verdict:
         source = Served("source", candidate.source.manifest, candidate.serve, installed)
         reports["source"] = evaluate(place, source, suite, seed)
     if live := candidate.production:
-        production = Served("production", load_manifest(place, live.weights_manifest), live.serve, installed)
-        # As it is served now. After an upgrade that is the old runtime, whose loss the new one must not hide.
-        as_live = known_report(place, production, live.runtime, suite, seed)
-        if as_live is None and live.runtime != installed.runtime.digest:
-            reports["production-on-new-runtime"] = evaluate(place, production, suite, seed)
+        # As it is served now: after an upgrade, what the new runtime loses must not be measured away.
+        if as_live := report_of(place, live.release_digest, suite, seed):
+            reports["production"] = as_live
         else:
-            reports["production"] = as_live or evaluate(place, production, suite, seed)
+            weights = load_manifest(place, live.weights_manifest)
+            same = live.runtime == installed.runtime.digest
+            served = Served("production", weights, live.serve, installed)
+            name = "production" if same else "production-on-new-runtime"
+            reports[name] = evaluate(place, served, suite, seed)
     ships = Served("candidate", candidate.weights.manifest, candidate.serve, installed)
-    return judge(suite, evaluate(place, ships, suite, seed), reports)
+    measured = evaluate(place, ships, suite, seed)
+    keep_report(place, candidate.release, suite, seed, measured)
+    return judge(suite, measured, reports)
 
 
 def _scan(place: Workplace, candidate: Candidate) -> Scanned:

@@ -23,6 +23,7 @@ from tasks.serving import Served, serving
 from tasks.workplace import Workplace
 
 ENGINE = "evaluate_lm_eval"
+_REPORT = "report"
 _TIMEOUT = 6 * 3600.0  # seconds
 _REQUESTS = {"num_concurrent": 4, "batch_size": 32}  # keeps vLLM's batches full on two cores
 
@@ -30,33 +31,35 @@ _REQUESTS = {"num_concurrent": 4, "batch_size": 32}  # keeps vLLM's batches full
 @task(cache_policy=NO_CACHE)
 def evaluate(place: Workplace, served: Served, suite: Suite, seed: int) -> EvalReport:
     """What each item of the suite scored; raises InfrastructureError unless every item did."""
-    inputs = _inputs(served, served.installed.runtime.digest, suite, seed)
-    with place.stage("evaluate", f"{served.who}: suite {suite.name}"):
-        result = place.staged("evaluate", inputs, lambda: _measure(place, served, suite, seed))
-    return EvalReport.from_json(result["report"])
-
-
-def known_report(
-    place: Workplace, served: Served, runtime: Digest, suite: Suite, seed: int
-) -> EvalReport | None:
-    """What an artefact scored on a runtime that may be gone by now, if it was measured there."""
-    result = place.known("evaluate", _inputs(served, runtime, suite, seed))
-    return EvalReport.from_json(result["report"]) if result else None
-
-
-def _inputs(served: Served, runtime: Digest, suite: Suite, seed: int) -> dict[str, Any]:
-    settings = {name: value for name, value in os.environ.items() if name.startswith("VLLM_")}
-    return {
+    inputs = {
         "weights": served.weights.set_digest,
-        "runtime": runtime,
+        "runtime": served.installed.runtime.digest,
         "server": engine_digest(RUNTIME_ENGINE),
-        "settings": settings,
+        "settings": {name: value for name, value in os.environ.items() if name.startswith("VLLM_")},
         "serve": served.serve.digest,
         "suite": suite.digest,
         "seed": seed,
         "engine": engine_digest(ENGINE),
         "requests": _REQUESTS,
     }
+    with place.stage("evaluate", f"{served.who}: suite {suite.name}"):
+        result = place.staged("evaluate", inputs, lambda: _measure(place, served, suite, seed))
+    return EvalReport.from_json(result["report"])
+
+
+def keep_report(place: Workplace, release: Digest, suite: Suite, seed: int, report: EvalReport) -> None:
+    """Remember what a release scored, for when it is live and its runtime is gone."""
+    place.keep(_REPORT, _of_release(release, suite, seed), report.to_json())
+
+
+def report_of(place: Workplace, release: Digest, suite: Suite, seed: int) -> EvalReport | None:
+    """What a release scored as a candidate, on the runtime it is served by since; None if unknown."""
+    kept = place.known(_REPORT, _of_release(release, suite, seed))
+    return EvalReport.from_json(kept) if kept else None
+
+
+def _of_release(release: Digest, suite: Suite, seed: int) -> dict[str, Any]:
+    return {"release": release, "suite": suite.digest, "seed": seed}
 
 
 def _measure(place: Workplace, served: Served, suite: Suite, seed: int) -> dict[str, Any]:

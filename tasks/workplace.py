@@ -62,8 +62,12 @@ class Workplace:
         result = self.known(stage, inputs)
         if result is None:
             result = produce()
-            StageCache(self.home.cache).put(stage, stage_key(stage, **inputs), result)
+            self.keep(stage, inputs, result)
         return result
+
+    def keep(self, stage: str, inputs: Mapping[str, Any], result: dict[str, Any]) -> None:
+        """Remember a result for these inputs."""
+        StageCache(self.home.cache).put(stage, stage_key(stage, **inputs), result)
 
     def known(self, stage: str, inputs: Mapping[str, Any]) -> dict[str, Any] | None:
         """The stage's result for these inputs if it is kept, and the blobs it names are."""

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import socket
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,7 @@ import pytest
 
 from registry.alias import get_aliases
 from registry.publish import list_versions
-from tests.simulators.project import Project, project, traffic
+from tests.simulators.project import ENGINES, Project, project, traffic
 
 
 @pytest.fixture
@@ -145,6 +147,21 @@ def test_a_canary_that_fails_requests_is_rolled_back_and_not_tried_again(place: 
     code, _, err = place.command("promote", "tiny/1", "--spec", spec)
     assert code == 0, err
     assert place.observed()["replicas"] == before, "what is live already must not be touched"
+
+
+def test_a_runtime_that_serves_worse_is_refused_for_the_same_weights(place: Project) -> None:
+    """After an upgrade the candidate is compared with what users have: the old runtime's answers."""
+    upgraded = replace(place, engines=place.folder / "engines")
+    shutil.copytree(ENGINES, upgraded.engines)
+    shutil.copy(ENGINES.parent / "engine.py", place.folder)
+    place.push()
+    released(upgraded, rollout={"auto": True})
+    (upgraded.engines / "upgrade.json").write_text(json.dumps({"lost": 0.3}))
+    code, error = failed(upgraded)
+    assert (code, error["kind"]) == (10, "GateFailed")
+    assert "against production" in error["why"]
+    (upgraded.engines / "upgrade.json").write_text(json.dumps({"lost": 0.0}))
+    assert released(upgraded)["version"] == "tiny/2"
 
 
 def test_another_model_cannot_take_over_a_fleet(place: Project) -> None:

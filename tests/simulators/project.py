@@ -56,12 +56,13 @@ def model_files(**simulate: Any) -> dict[str, bytes]:
 
 @dataclass(frozen=True)
 class Project:
-    """The folder, the hub, the gateway's port, and the Prefect server its commands talk to."""
+    """The folder, the hub, the gateway's port, the Prefect server its commands talk to, and the engines."""
 
     folder: Path
     hub: HubSimulator
     port: int
     api_url: str
+    engines: Path = ENGINES
 
     @property
     def home(self) -> Home:
@@ -125,7 +126,7 @@ class Project:
     def start(self, *arguments: str) -> subprocess.Popen[str]:
         """Start ``headgate ARGUMENTS``."""
         return subprocess.Popen(
-            [sys.executable, "-c", _COMMAND, str(ENGINES), *arguments],
+            [sys.executable, "-c", _COMMAND, str(self.engines), *arguments],
             env=self.environment(),
             cwd=self.folder,
             stdout=subprocess.PIPE,

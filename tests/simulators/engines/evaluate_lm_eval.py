@@ -26,11 +26,14 @@ def main() -> None:
     config = json.loads((Path(request["tokenizer_dir"]) / "config.json").read_text())
     simulate = config.get("simulate", {})
     time.sleep(simulate.get("evaluate_seconds", 0.0))
+    upgrade = Path(__file__).resolve().parent / "upgrade.json"
+    lost = json.loads(upgrade.read_text())["lost"] if upgrade.exists() else 0.0
+    accuracy = simulate.get("accuracy", 0.95) - lost
     samples, requested = [], {}
     for task in request["tasks"]:
         rows = _rows(Path(request["tasks_dir"]) / f"{task}.yaml")
         requested[task] = len(rows)
-        samples += [_sample(task, i, row, simulate.get("accuracy", 0.95)) for i, row in enumerate(rows)]
+        samples += [_sample(task, i, row, accuracy) for i, row in enumerate(rows)]
     result = {"ok": True, "versions": {"simulated-eval": "1"}, "samples": samples, "requested": requested}
     Path(sys.argv[2]).write_text(json.dumps(result))
 

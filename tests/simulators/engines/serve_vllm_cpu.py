@@ -17,7 +17,10 @@ ENGINE = Path(__file__).resolve().parent.parent / "engine.py"
 
 def main() -> None:
     if "--describe" in sys.argv:
-        content = "sha256:" + hashlib.sha256(b"simulated").hexdigest()
+        # An upgrade is a file beside this one: other content, and what it costs in accuracy.
+        upgrade = Path(__file__).resolve().parent / "upgrade.json"
+        installed = upgrade.read_bytes() if upgrade.exists() else b"simulated"
+        content = "sha256:" + hashlib.sha256(installed).hexdigest()
         print(json.dumps({"name": "simulated", "version": "1", "content": content}))
         return
     request = json.loads(Path(sys.argv[1]).read_text())
