@@ -28,7 +28,7 @@ def versions(
     if as_json:
         print_json({"versions": [{**v.to_json(), "aliases": a} for v, a in rows], "ok": True})
         return
-    columns = ["version", "aliases", "gpu class", "weights", "runtime", "image", "source"]
+    columns = ["version", "aliases", "gpu class", "weights", "commit"]
     print_table("Versions", columns, [_row(version, aliases) for version, aliases in rows])
 
 
@@ -49,7 +49,12 @@ def show(
         return
     print_table(found.reference, ["", ""], [[key, str(value)] for key, value in record.items()])
     rows = [
-        [e.kind, str(e.facts.get("at", "")), str(e.verdict.outcome) if e.verdict else "-", finding]
+        [
+            e.kind,
+            str(e.facts.get("at", ""))[:19].replace("T", " "),
+            str(e.verdict.outcome) if e.verdict else "-",
+            finding,
+        ]
         for e in evidence
         for finding in ([f.message for f in e.verdict.findings] if e.verdict else [""])
     ]
@@ -73,10 +78,8 @@ def _aliases(store: Store, version: ModelVersion) -> list[str]:
 def _row(version: ModelVersion, aliases: list[str]) -> list[str]:
     return [
         version.reference,
-        ", ".join(aliases),
+        "\n".join(aliases),
         version.gpu_class,
         version.weights_set.short,
-        version.runtime.short,
-        version.image.short,
-        f"{version.source_uri}@{version.source_commit[:12]}",
+        version.source_commit[:12],
     ]
