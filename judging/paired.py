@@ -114,7 +114,7 @@ def _scores(values: Values) -> NDArray[np.float64]:
     scores = np.asarray(values, dtype=np.float64)
     if scores.ndim != 1 or scores.size == 0:
         raise ValueError("no scores")
-    if not np.isfinite(scores).all() or scores.min() < 0 or scores.max() > 1:
+    if not np.isfinite(scores).all() or np.min(scores) < 0 or np.max(scores) > 1:
         raise ValueError("scores are finite and between 0 and 1")
     return scores
 
