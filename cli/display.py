@@ -11,8 +11,12 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
+from rich.text import Text
 
+from registry.plain_text import plain
 from tasks.progress import set_reporter
+
+_MOST_FRAMED = 1000  # rows
 
 
 def print_json(value: Any) -> None:
@@ -22,13 +26,25 @@ def print_json(value: Any) -> None:
 
 
 def print_table(title: str, columns: list[str], rows: list[list[str]]) -> None:
-    """A table on standard output; nothing is cut off, long cells wrap."""
+    """A table on standard output; nothing is cut off, long cells wrap. A very long one has no frame."""
+    if len(rows) > _MOST_FRAMED:
+        _print_columns([columns, *rows])
+        return
     table = Table(title=title, title_justify="left", header_style="bold")
     for column in columns:
         table.add_column(column, overflow="fold")
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*(Text(plain(cell)) for cell in row))
     Console().print(table)
+
+
+def _print_columns(rows: list[list[str]]) -> None:
+    # Laying out a frame takes a millisecond per row.
+    cells = [[", ".join(plain(cell).split("\n")) for cell in row] for row in rows]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    lines = ("  ".join(map(str.ljust, row, widths)).rstrip() + "\n" for row in cells)
+    sys.stdout.writelines(lines)
+    sys.stdout.flush()
 
 
 def say(text: str) -> None:

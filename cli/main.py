@@ -9,7 +9,7 @@ from types import FrameType
 
 import typer
 
-from cli import fleets, quickstart, releases, versions
+from cli import aliases, archive, attach, fleets, garbage, keys, quickstart, releases, verify, versions
 from cli.display import print_json, say
 from registry.errors import HeadgateError
 
@@ -25,8 +25,23 @@ app.command()(releases.release)
 app.command()(releases.promote)
 app.command()(versions.versions)
 app.command()(versions.show)
+app.command()(aliases.approve)
+app.command()(aliases.stage)
+app.command()(aliases.history)
+app.command()(aliases.vouch)
+app.command()(versions.diff)
+app.command()(attach.attach)
+app.command()(verify.verify)
+app.command("export")(archive.export)
+app.command("import")(archive.import_)
+app.command()(garbage.gc)
+app.command()(garbage.pin)
+app.command()(garbage.unpin)
+app.command()(garbage.reconcile)
 app.command()(fleets.status)
 app.command()(fleets.down)
+app.add_typer(keys.app, name="keys")
+app.add_typer(archive.store_app, name="store")
 
 _INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 

@@ -1,21 +1,36 @@
-"""``headgate versions`` and ``headgate show``: what is in the registry."""
+"""``headgate versions``, ``headgate show`` and ``headgate diff``: what is in the registry."""
 
 from __future__ import annotations
 
 import os
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from cli.display import print_json, print_table
+from cli.display import print_json, print_table, say
 from cli.releases import Json
-from registry.alias import get_aliases
-from registry.dir_store import DirStore
-from registry.evidence import list_evidence
+from cli.version_view import print_difference, print_lineage
+from registry.alias import Alias
+from registry.alias_log import all_aliases, get_aliases, history
+from registry.atomic import write_file
+from registry.blobs import BlobStore
+from registry.counting import Case
 from registry.home import Home
+from registry.key_ring import load_trust
+from registry.lineage import Lineage
+from registry.lineage_page import render
+from registry.lineage_trace import trace
+from registry.open_store import open_store
+from registry.policy import missing_evidence
+from registry.policy_file import load_policy
 from registry.publish import get_version, list_versions
-from registry.store import Store
 from registry.version import ModelVersion
+from registry.version_contents import Contents, read_contents
+from registry.version_diff import compare
+
+Reference = Annotated[str, typer.Argument(help="NAME/NUMBER, as `headgate versions` lists it.")]
 
 
 def versions(
@@ -23,56 +38,73 @@ def versions(
     as_json: Json = False,
 ) -> None:
     """List the published versions and which aliases point at them."""
-    store = _store()
-    rows = [(version, _aliases(store, version)) for version in list_versions(store, name)]
+    home = Home.from_environment(os.environ)
+    store = open_store(os.environ, home)
+    found = list_versions(store, name)
+    aliases = all_aliases(store, load_trust(home), name)
+    rows = [
+        (version, pointing.names(version.number) if pointing else [])
+        for version in found
+        for pointing in [aliases.get((version.name, version.gpu_class))]
+    ]
     if as_json:
         print_json({"versions": [{**v.to_json(), "aliases": a} for v, a in rows], "ok": True})
         return
     columns = ["version", "aliases", "gpu class", "weights", "commit"]
-    print_table("Versions", columns, [_row(version, aliases) for version, aliases in rows])
+    print_table("Versions", columns, [_row(version, names) for version, names in rows])
 
 
 def show(
-    version: Annotated[str, typer.Argument(help="NAME/NUMBER, as `headgate versions` lists it.")],
+    version: Reference,
+    html: Annotated[
+        Path | None, typer.Option(help="Write the whole lineage to this file: one page, needs nothing else.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """Show one version: its digests, how it was made, and the evidence about it."""
-    store = _store()
-    found = get_version(store, version)
-    evidence = list_evidence(store, found.release_digest)
-    record = found.to_json()
+    """Show where a version came from, what judged it, what became of it, and whether it may be promoted."""
+    now = datetime.now(UTC)
+    lineage = _lineage(version, now)
+    if html:
+        write_file(html.expanduser().absolute(), render(lineage, now).encode())
     if as_json:
-        aliases = _aliases(store, found)
-        print_json(
-            {"version": record, "aliases": aliases, "evidence": [e.to_json() for e in evidence], "ok": True}
-        )
+        print_json({**lineage.to_json(), "html": html and str(html), "ok": True})
         return
-    print_table(found.reference, ["", ""], [[key, str(value)] for key, value in record.items()])
-    rows = [
-        [
-            e.kind,
-            str(e.facts.get("at", ""))[:19].replace("T", " "),
-            str(e.verdict.outcome) if e.verdict else "-",
-            finding,
-        ]
-        for e in evidence
-        for finding in ([f.message for f in e.verdict.findings] if e.verdict else [""])
-    ]
-    print_table("Evidence", ["kind", "when", "verdict", "finding"], rows)
+    print_lineage(lineage)
+    if html:
+        say(f"The page is {html}.")
 
 
-def _store() -> Store:
-    return DirStore(Home.from_environment(os.environ).store)
+def diff(before: Reference, after: Reference, as_json: Json = False) -> None:
+    """Show what differs between two versions: weights, configuration, packages, and the gates' numbers."""
+    home = Home.from_environment(os.environ)
+    difference = compare(_contents(home, before), _contents(home, after))
+    if as_json:
+        print_json({**difference.to_json(), "ok": True})
+    else:
+        print_difference(difference)
 
 
-def _aliases(store: Store, version: ModelVersion) -> list[str]:
-    aliases = get_aliases(store, version.name, version.gpu_class)
-    named = {
-        "candidate": aliases.candidate,
-        "production": aliases.production,
-        "previous": aliases.previous,
-    }
-    return [alias for alias, number in named.items() if number == version.number]
+def _lineage(reference: str, now: datetime) -> Lineage:
+    home = Home.from_environment(os.environ)
+    store, trust, policy = open_store(os.environ, home), load_trust(home), load_policy(home)
+    contents = _contents(home, reference)
+    version = contents.version
+    return trace(
+        Case(version, contents.evidence, now, trust),
+        contents.files,
+        moves=history(store, trust, version.name, version.gpu_class),
+        aliases=get_aliases(store, trust, version.name, version.gpu_class),
+        missing={
+            alias: missing_evidence(policy, alias, version, contents.evidence, now, trust)
+            for alias in (Alias.STAGING, Alias.PRODUCTION)
+        },
+    )
+
+
+def _contents(home: Home, reference: str) -> Contents:
+    store = open_store(os.environ, home)
+    version = get_version(store, reference)
+    return read_contents(store, BlobStore(home.blobs), load_trust(home), version)
 
 
 def _row(version: ModelVersion, aliases: list[str]) -> list[str]:

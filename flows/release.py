@@ -17,15 +17,18 @@ from flows.spec import ReleaseSpec, anchor
 from flows.translate import plan_of, recipe_of, scan_policy_of, serve_config_of, waiver_of
 from images.packer import image_labels
 from judging.verdict import Verdict
-from registry.alias import get_aliases
+from registry.alias import Alias
+from registry.alias_log import get_aliases
 from registry.digest import Digest
 from registry.errors import HeadgateError
 from registry.publish import get_version
 from registry.version import ModelVersion, ServeConfig, VersionDraft, release_digest
+from tasks.attest import attest
 from tasks.build import build
 from tasks.evaluate import evaluate, keep_report, report_of
 from tasks.fetch import Fetched, fetch
-from tasks.publish import load_manifest, publish, save_manifest
+from tasks.provenance import record_fetch, record_quantize
+from tasks.publish import load_manifest, point, publish, save_manifest
 from tasks.quantize import Quantized, quantize
 from tasks.record import record_quality, record_scan
 from tasks.roll_out import check_port
@@ -77,6 +80,8 @@ def _release(spec: ReleaseSpec) -> dict[str, Any]:
         record_scan(place, candidate.release, scanned)
         image = build(place, candidate.weights.manifest, _labels(candidate), _repository(spec))
         version = publish(place, _draft(place, candidate, image))
+        attest(place, version, candidate.weights.manifest, candidate.installed.runtime)
+        point(place, Alias.CANDIDATE, version, "its gates passed")
         result = summarize_release(place, version, quality, scanned)
     if spec.rollout.auto:
         result["rollout"] = promote_if_new(version, spec.rollout)
@@ -90,11 +95,19 @@ def prepare(place: Workplace, spec: ReleaseSpec) -> Candidate:
     check_libnuma()
     if spec.rollout.auto:
         check_port(place.home, spec.rollout.fleet, spec.rollout.port)
+    _live(place, spec)  # a registry or a key that cannot be read is said before anything is downloaded
     source = fetch(place, spec.model.uri, spec.model.revision)
+    record_fetch(place, source)
     weights = quantize(place, source.manifest, spec.quantize.engine, recipe_of(spec.quantize))
-    aliases = get_aliases(place.store, spec.registry.name, spec.serve.gpu_class)
-    live = aliases.production and get_version(place.store, f"{spec.registry.name}/{aliases.production}")
-    return Candidate(spec, suite, serve, source, weights, install_runtime(place), live or None)
+    record_quantize(place, source.manifest, weights)
+    installed = install_runtime(place)
+    return Candidate(spec, suite, serve, source, weights, installed, _live(place, spec))
+
+
+def _live(place: Workplace, spec: ReleaseSpec) -> ModelVersion | None:
+    name = spec.registry.name
+    aliases = get_aliases(place.store, place.trust, name, spec.serve.gpu_class)
+    return get_version(place.store, f"{name}/{aliases.production}") if aliases.production else None
 
 
 def judge_quality(place: Workplace, candidate: Candidate) -> Verdict:
@@ -146,6 +159,7 @@ def _draft(place: Workplace, candidate: Candidate, image: Digest) -> VersionDraf
         source_uri=candidate.source.uri,
         source_commit=candidate.source.commit,
         source_manifest=save_manifest(place, candidate.source.manifest),
+        source_set=candidate.source.manifest.set_digest,
         weights_manifest=save_manifest(place, candidate.weights.manifest),
         weights_set=candidate.weights.manifest.set_digest,
         recipe=candidate.weights.recipe,

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from images.packer import CONFIG_MEDIA_TYPE, image_config, image_manifest, plan_layers
+from registry.descriptor import Descriptor
 from registry.manifest import Manifest
-from registry.oci_layout import Descriptor, OciLayout
+from registry.oci_layout import OciLayout
 
 
 def build_image(

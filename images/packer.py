@@ -12,11 +12,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import Any
 
+from registry.descriptor import MANIFEST_MEDIA_TYPE, Descriptor
 from registry.digest import Digest, canonical_json
 from registry.errors import UsageError
 from registry.file_layer import FileLayer
 from registry.manifest import Manifest, ManifestEntry
-from registry.oci_layout import MANIFEST_MEDIA_TYPE, Descriptor
 
 CONFIG_MEDIA_TYPE = "application/vnd.oci.image.config.v1+json"
 MODELS = "models"

@@ -98,10 +98,16 @@ class Verdict:
 
 def _finding(value: dict[str, Any]) -> Finding:
     failure = value.get("failure_class")
-    return Finding(
+    finding = Finding(
         **{
             **value,
             "outcome": Outcome(value["outcome"]),
             "failure_class": FailureClass(failure) if failure else None,
         }
     )
+    figures = (finding.baseline, finding.candidate, finding.bound)
+    if not isinstance(finding.name, str) or not isinstance(finding.message, str):
+        raise TypeError("a finding's name and message are text")
+    if not all(figure is None or isinstance(figure, int | float) for figure in figures):
+        raise TypeError("a finding's figures are numbers")
+    return finding

@@ -1,89 +1,72 @@
-"""Movable names for immutable versions, per model and GPU class: candidate, production, previous.
+"""Movable names for immutable versions, per model and GPU class: candidate, staging, production. Pure.
 
-All three live in one record that is swapped whole, so production and previous never disagree, and
-rolling back needs nothing but this record. Which evidence allows a move is for the caller to judge.
+``production`` and ``previous`` are one value, so they never disagree, and rolling back needs nothing
+else. How moves are recorded is ``alias_log``'s; which evidence allows one is ``policy``'s.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields, replace
+from enum import StrEnum
+from typing import Any
 
-from registry.digest import canonical_json
-from registry.errors import InfrastructureError, UsageError
-from registry.publish import get_version
-from registry.store import Store
-from registry.version import check_name
+
+class Alias(StrEnum):
+    """The names that can be moved, in the order a version earns them."""
+
+    CANDIDATE = "candidate"
+    STAGING = "staging"
+    PRODUCTION = "production"
 
 
 @dataclass(frozen=True)
 class Aliases:
-    """Version numbers: what was released last, what is live, and what was live before it."""
+    """Version numbers: what was released last, what is proven, what is live, and what was live before it.
+
+    Raises ValueError for anything that is no version number.
+    """
 
     candidate: int | None = None
+    staging: int | None = None
     production: int | None = None
     previous: int | None = None
 
+    def __post_init__(self) -> None:
+        for name, number in self.to_json().items():
+            if number is not None and (type(number) is not int or number < 1):
+                raise ValueError(f"{name} is no version number: {number!r}")
 
-def get_aliases(store: Store, name: str, gpu_class: str) -> Aliases:
-    """The aliases of a model on a GPU class; all None before the first release."""
-    return _parse(_key(name, gpu_class), store.get(_key(name, gpu_class)))
+    def at(self, alias: Alias) -> int | None:
+        """The number this alias points at."""
+        return {
+            Alias.CANDIDATE: self.candidate,
+            Alias.STAGING: self.staging,
+            Alias.PRODUCTION: self.production,
+        }[alias]
+
+    def names(self, number: int) -> list[str]:
+        """Everything that points at this number: ``candidate``, ``previous``."""
+        return [name for name, pointed in self.to_json().items() if pointed == number]
+
+    def to_json(self) -> dict[str, int | None]:
+        """A mapping of plain values that ``from_json`` reads back."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Aliases:
+        """Read a mapping written by ``to_json``; raises KeyError, TypeError or ValueError otherwise."""
+        return cls(**{field.name: value[field.name] for field in fields(cls)})
 
 
-def move_candidate(store: Store, name: str, gpu_class: str, number: int) -> Aliases:
-    """Point ``candidate`` at a published version of this GPU class, else UsageError."""
-    _check_version(store, name, gpu_class, number)
-    return _change(store, _key(name, gpu_class), lambda aliases: replace(aliases, candidate=number))
+def moved(aliases: Aliases, alias: Alias, number: int) -> Aliases:
+    """The aliases after one moved; what was live becomes ``previous``.
 
-
-def promote(store: Store, name: str, gpu_class: str, number: int) -> Aliases:
-    """Point ``production`` at a version and ``previous`` at what was live, in one step.
-
-    Promoting what is live already changes nothing, so it can be repeated after a crash. Promoting
-    ``previous`` is how production goes back. Raises UsageError for a number that is not published here.
+    A move to where the alias is already changes nothing, so it can be repeated after a crash. Moving
+    ``production`` to ``previous`` is how production goes back.
     """
-    _check_version(store, name, gpu_class, number)
-    return _change(store, _key(name, gpu_class), lambda aliases: _promoted(aliases, number))
-
-
-def _promoted(aliases: Aliases, number: int) -> Aliases:
-    if aliases.production == number:
+    if aliases.at(alias) == number:
         return aliases
-    return replace(aliases, production=number, previous=aliases.production)
-
-
-def _check_version(store: Store, name: str, gpu_class: str, number: int) -> None:
-    version = get_version(store, f"{name}/{number}")
-    if version.gpu_class != gpu_class:
-        raise UsageError(
-            f"Version {version.reference} is not for the GPU class {gpu_class}",
-            why=f"it was built and judged for {version.gpu_class}",
-            next_step=f"release it for {gpu_class} first: another GPU class is another version",
-        )
-
-
-def _change(store: Store, key: str, change: Callable[[Aliases], Aliases]) -> Aliases:
-    while True:
-        current = store.get(key)
-        wanted = change(_parse(key, current))
-        new = canonical_json(asdict(wanted))
-        if new == current or store.compare_and_swap(key, current, new):
-            return wanted
-
-
-def _parse(key: str, data: bytes | None) -> Aliases:
-    if data is None:
-        return Aliases()
-    try:
-        return Aliases(**json.loads(data))
-    except (ValueError, TypeError) as problem:
-        raise InfrastructureError(
-            f"The alias record {key} cannot be read",
-            why=str(problem),
-            next_step="it was changed by hand or written by a newer Headgate: restore it, or upgrade",
-        ) from problem
-
-
-def _key(name: str, gpu_class: str) -> str:
-    return f"aliases/{check_name(name)}/{check_name(gpu_class)}.json"
+    if alias is Alias.PRODUCTION:
+        return replace(aliases, production=number, previous=aliases.production)
+    return replace(aliases, **{str(alias): number})

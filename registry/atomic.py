@@ -13,6 +13,7 @@ import fcntl
 import os
 import secrets
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from registry.errors import InfrastructureError
@@ -24,24 +25,29 @@ _REASONS = {
 }
 
 
-def write_file(path: Path, data: bytes) -> None:
-    """Replace the file's content in one step; creates its folder. Raises InfrastructureError."""
-    with _explained(path), temporary_beside(path) as temporary:
-        _write_through(temporary, data)
+def write_file(path: Path, data: bytes, mode: int = 0o666) -> None:
+    """Replace the file's content in one step; creates its folder. Raises InfrastructureError.
+
+    ``mode`` holds from the first byte on, less the process's umask: 0o600 for what is secret.
+    """
+    with explained(path), temporary_beside(path) as temporary:
+        _write_through(temporary, data, mode)
         temporary.replace(path)
         sync_folder(path.parent)
 
 
-def create_file(path: Path, data: bytes) -> bool:
+def create_file(path: Path, data: bytes, mode: int = 0o666) -> bool:
     """Write the file unless it exists already; returns whether it was written. Raises InfrastructureError."""
-    with _explained(path), temporary_beside(path) as temporary:
+    with explained(path), temporary_beside(path) as temporary:
         if path.exists():
             return False
-        _write_through(temporary, data)
+        _write_through(temporary, data, mode)
         try:
             os.link(temporary, path)  # unlike a rename, a link refuses to replace
         except FileExistsError:
-            return False
+            # A network file system may carry a link out, lose its answer, and refuse its own repetition.
+            if temporary.stat().st_nlink == 1:
+                return False
         sync_folder(path.parent)
         return True
 
@@ -49,7 +55,7 @@ def create_file(path: Path, data: bytes) -> bool:
 @contextlib.contextmanager
 def temporary_beside(path: Path) -> Iterator[Path]:
     """A fresh name in the same folder as ``path`` (created if missing); a file left under it is removed."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     temporary = path.parent / f".tmp-{os.getpid()}-{secrets.token_hex(8)}"
     try:
         yield temporary
@@ -57,14 +63,31 @@ def temporary_beside(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
-@contextlib.contextmanager
-def exclusive(lock_file: Path) -> Iterator[None]:
+def make_folder(path: Path) -> None:
+    """Create the folder and those above it, flushed to disk, unless they exist; raises OSError."""
+    if not path.is_dir():
+        make_folder(path.parent)
+        path.mkdir(exist_ok=True)
+        sync_folder(path.parent)
+
+
+def exclusive(lock_file: Path) -> AbstractContextManager[None]:
     """Wait for this lock and hold it against every other process and thread; death frees it."""
-    with _explained(lock_file):
+    return _held(lock_file, fcntl.LOCK_EX)
+
+
+def shared(lock_file: Path) -> AbstractContextManager[None]:
+    """Wait for this lock and hold it against whoever wants it ``exclusive``; death frees it."""
+    return _held(lock_file, fcntl.LOCK_SH)
+
+
+@contextlib.contextmanager
+def _held(lock_file: Path, kind: int) -> Iterator[None]:
+    with explained(lock_file):
         lock_file.parent.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(lock_file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        fcntl.flock(descriptor, kind)
         yield
     finally:
         os.close(descriptor)
@@ -88,15 +111,17 @@ def _sync(path: Path, flags: int) -> None:
         os.close(descriptor)
 
 
-def _write_through(path: Path, data: bytes) -> None:
-    with path.open("xb") as file:
+def _write_through(path: Path, data: bytes, mode: int) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+    with os.fdopen(descriptor, "wb") as file:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())
 
 
 @contextlib.contextmanager
-def _explained(path: Path) -> Iterator[None]:
+def explained(path: Path) -> Iterator[None]:
+    """Raises InfrastructureError instead of an OSError of the block, which writes ``path``."""
     try:
         yield
     except OSError as problem:

@@ -1,7 +1,12 @@
-"""A Store in a folder, for one machine and many processes: one file per key, readable with ``cat``.
+"""A Store in a folder, for many processes: one file per key, readable with ``cat``.
 
 Creating is a hard link, swapping a rename under a lock of the key's own, so a value is there whole or
 not at all, and a writer killed at any moment leaves at most a dot file that is never listed.
+
+On a folder that several machines share, creating needs a file system whose links exclude each other,
+and swapping and deleting one whose ``flock`` does: NFS 4, or NFS 3 with its lock daemon (Linux turns
+``flock`` into a lock of the server), CephFS, GPFS, Lustre mounted with ``flock``; not a mount with
+``nolock`` or ``local_lock``. Records that are never replaced (versions, evidence, audit) need only links.
 """
 
 from __future__ import annotations

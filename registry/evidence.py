@@ -1,7 +1,7 @@
-"""What was measured about a release: append-only records that hang on the digest they speak about.
+"""What was measured or said about a release: append-only, signed records on the digest they speak about.
 
 Evidence is never part of a version's record: a rescan or a new gate adds to it and changes nothing.
-Who judges, and what a verdict allows, is left to the gates and the flows.
+Who judges, and what a verdict allows, is left to the gates and the policy.
 """
 
 from __future__ import annotations
@@ -12,74 +12,176 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from judging.verdict import Verdict
+from registry.bundle import Signer, seal, unseal
 from registry.digest import Digest, canonical_json
 from registry.errors import InfrastructureError
+from registry.predicates import WEIGHTS_SIGNATURE, from_predicate, predicate_type, to_predicate
+from registry.statement import Statement
 from registry.store import Store
-from registry.version import check_name
+from registry.trust import Trust
+from registry.version import ModelVersion, check_name
+from registry.weights_signature import root_digest, signed_set
+
+UNSIGNED = "it is not signed: it was recorded before evidence was"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Evidence:
-    """One measurement: its kind (``quality``, ``scan``, ``rollout``), its subject, any verdict.
+    """One measurement: its kind (``registry.predicates``), its subject, any verdict.
 
-    ``facts`` holds plain JSON values: figures, tool versions, the time if the caller wants one.
+    ``facts`` holds plain JSON values: figures, tool versions, and ``at``, the ISO time in UTC. ``also``
+    names further digests it speaks of, such as the image of a release. A record that was read has the
+    name of the trusted key that signed it as ``signer``, or None and the reason as ``doubt``; ``digest``
+    is the digest of its bytes.
     """
 
     kind: str
     subject: Digest
     verdict: Verdict | None = None
     facts: Mapping[str, Any] = field(default_factory=dict)
+    also: Mapping[str, Digest] = field(default_factory=dict)
+    signer: str | None = None
+    key_id: str = ""
+    doubt: str = UNSIGNED
+    digest: Digest | None = None
 
     def __post_init__(self) -> None:
         check_name(self.kind)
+        if "subject" in self.also:
+            raise ValueError("what evidence also speaks of needs another name than its subject")
 
     @property
-    def digest(self) -> Digest:
-        """The digest of the record."""
-        return Digest.of_json(self.to_json())
+    def statement(self) -> Statement:
+        """The in-toto statement that says this; ValueError for a weights signature of other weights."""
+        subject = self.subject
+        if self.kind == WEIGHTS_SIGNATURE:
+            if signed_set(self.facts) != subject:
+                raise ValueError(f"the signed files are not the weights {subject}")
+            subject = root_digest(self.facts)
+        return Statement(
+            predicate_type=predicate_type(self.kind),
+            subjects={"subject": subject, **self.also},
+            predicate=to_predicate(self.kind, self.verdict, self.facts),
+        )
 
     def to_json(self) -> dict[str, Any]:
-        """A mapping of plain values that ``from_json`` reads back."""
-        verdict = self.verdict.to_json() if self.verdict else None
+        """What programs are shown of it, as plain values."""
         return {
             "kind": self.kind,
             "subject": str(self.subject),
-            "verdict": verdict,
+            "also": {name: str(digest) for name, digest in self.also.items()},
+            "verdict": self.verdict.to_json() if self.verdict else None,
             "facts": dict(self.facts),
+            "signer": self.signer,
+            "doubt": self.doubt,
+            "digest": str(self.digest),
         }
 
-    @classmethod
-    def from_json(cls, value: Mapping[str, Any]) -> Evidence:
-        """Read a mapping written by ``to_json``; raises KeyError, TypeError or ValueError otherwise."""
-        verdict = Verdict.from_json(value["verdict"]) if value["verdict"] else None
-        subject = Digest.parse(value["subject"])
-        return cls(kind=value["kind"], subject=subject, verdict=verdict, facts=value["facts"])
+
+def record(store: Store, signer: Signer, evidence: Evidence) -> Digest:
+    """Sign and add the evidence; returns the digest of the record."""
+    return keep(store, evidence.subject, seal(evidence.statement, signer))
 
 
-def record(store: Store, evidence: Evidence) -> Digest:
-    """Add the evidence, once however often it is recorded; returns its digest."""
-    digest = evidence.digest
-    store.put_if_absent(_prefix(evidence.subject) + f"{digest.hex}.json", canonical_json(evidence.to_json()))
+def keep(store: Store, subject: Digest, bundle: bytes) -> Digest:
+    """Add a signed record as it is, once however often; its subject is the caller's to have checked."""
+    digest = Digest.of_bytes(bundle)
+    store.put_if_absent(f"{_prefix(subject)}{digest.hex}.json", bundle)
     return digest
 
 
-def list_evidence(store: Store, subject: Digest) -> list[Evidence]:
-    """All evidence about a subject, by kind, then digest; InfrastructureError for a damaged record."""
-    found = [_read(store, key) for key in store.list(_prefix(subject))]
-    return sorted((e for e in found if e), key=lambda evidence: (evidence.kind, evidence.digest))
+def list_evidence(store: Store, subject: Digest, trust: Trust) -> list[Evidence]:
+    """All evidence about a subject, by kind, time, digest; InfrastructureError for a damaged record."""
+    records = {key: store.get(key) for key in store.list(_prefix(subject))}
+    found = [parse_record(key, data, subject, trust) for key, data in records.items() if data is not None]
+    return sorted(found, key=lambda e: (e.kind, str(e.facts.get("at", "")), str(e.digest)))
 
 
-def _read(store: Store, key: str) -> Evidence | None:
-    data = store.get(key)
-    if data is None:
-        return None
+def parse_record(key: str, data: bytes, subject: Digest, trust: Trust) -> Evidence:
+    """The evidence kept about a subject under a key; InfrastructureError when it is damaged."""
+    _named(key, data)
     try:
-        evidence = Evidence.from_json(json.loads(data))
-    except (ValueError, KeyError, TypeError) as problem:
+        evidence = read_evidence(data, trust)
+    except ValueError as problem:
         raise _damaged(key, str(problem)) from problem
-    if not key.endswith(f"/{evidence.digest.hex}.json"):
-        raise _damaged(key, f"its content has the digest {evidence.digest}")
+    if evidence.subject != subject:
+        raise _damaged(key, f"it speaks of {evidence.subject}, not of the digest it is filed under")
     return evidence
+
+
+def evidence_about(store: Store, version: ModelVersion, trust: Trust) -> list[Evidence]:
+    """All evidence about a version: on its record, release, weights, source, runtime and image."""
+    return [e for subject in subjects_of(version) for e in list_evidence(store, subject, trust)]
+
+
+def subjects_of(version: ModelVersion) -> list[Digest]:
+    """Every digest of a version that evidence can hang on, in the order things were made."""
+    parts = (version.source_set, version.weights_set, version.runtime, version.release_digest)
+    found = (*parts, version.image, version.record_digest)
+    return list(dict.fromkeys(digest for digest in found if digest))
+
+
+def list_bundles(store: Store, subject: Digest) -> dict[Digest, bytes]:
+    """The signed records about a subject, as bytes by their digest; InfrastructureError for a damaged one."""
+    found = {key: store.get(key) for key in store.list(_prefix(subject))}
+    return {_named(key, data): data for key, data in found.items() if data is not None}
+
+
+def read_evidence(data: bytes, trust: Trust) -> Evidence:
+    """The evidence in a record's bytes; ValueError when they hold none."""
+    legacy = _legacy(data)
+    if legacy:
+        return legacy
+    sealed = unseal(data, trust)
+    subjects = dict(sealed.statement.subjects)
+    subject = subjects.pop(next(iter(subjects)))
+    try:
+        kind, verdict, facts = from_predicate(sealed.statement.predicate_type, sealed.statement.predicate)
+        return Evidence(
+            kind=kind,
+            subject=_weights(facts, subject) if kind == WEIGHTS_SIGNATURE else subject,
+            verdict=verdict,
+            facts=facts,
+            also=subjects,
+            signer=sealed.signer,
+            key_id=sealed.key_id,
+            doubt=sealed.doubt,
+            digest=Digest.of_bytes(data),
+        )
+    except (KeyError, TypeError, AttributeError) as problem:
+        raise ValueError(f"not evidence of ours ({type(problem).__name__}: {problem})") from problem
+
+
+def _weights(signed: Mapping[str, Any], root: Digest) -> Digest:
+    """The set digest of weights signed under OMS's root digest; its list of files has both."""
+    if root_digest(signed) != root:
+        raise ValueError(f"the signed files have the root digest {root_digest(signed)}, not {root}")
+    return signed_set(signed)
+
+
+def _legacy(data: bytes) -> Evidence | None:
+    """A record of format 1, plain and unsigned."""
+    try:
+        value = json.loads(data)
+        if not isinstance(value, dict) or value.keys() != {"kind", "subject", "verdict", "facts"}:
+            return None
+        canonical_json(value)  # no text that cannot be written again
+        return Evidence(
+            kind=value["kind"],
+            subject=Digest.parse(value["subject"]),
+            verdict=Verdict.from_json(value["verdict"]) if value["verdict"] else None,
+            facts=dict(value["facts"]),
+            digest=Digest.of_bytes(data),
+        )
+    except (KeyError, TypeError, AttributeError, RecursionError) as problem:
+        raise ValueError(f"not evidence of ours ({type(problem).__name__}: {problem})") from problem
+
+
+def _named(key: str, data: bytes) -> Digest:
+    digest = Digest.of_bytes(data)
+    if not key.endswith(f"/{digest.hex}.json"):
+        raise _damaged(key, f"its content has the digest {digest}")
+    return digest
 
 
 def _damaged(key: str, why: str) -> InfrastructureError:

@@ -53,6 +53,16 @@ class Home:
         """One folder of state and logs per local fleet."""
         return self.root / "fleets"
 
+    @property
+    def keys(self) -> Path:
+        """The key this home signs with, and the public keys it trusts: see ``key_ring``."""
+        return self.root / "keys"
+
+    @property
+    def policy(self) -> Path:
+        """What aliases ask for before they move: see ``policy_file``."""
+        return self.root / "policy.yaml"
+
     def weights(self, weights_set: Digest) -> Path:
         """The folder a server loads these weights from: hard links to blobs."""
         return self.cache / "weights" / weights_set.hex

@@ -1,29 +1,78 @@
 """Turn a draft into an immutable, numbered version, once per content, and read versions back.
 
-A record is created, never replaced: the number is whatever name was still free, so two publishers
-cannot share one. The index from content to number is only a short cut, written after the record;
-a publisher that died between the two leaves a version that the next one still finds.
+The index from content to number is a claim: a record is created only under the number its content's
+index names, and the index leaves a number only when other content holds it, which is for good. So one
+content has one version and one number one content, whoever races, on every machine; a publisher that
+died half-way is continued by the next one of that content. No answer rests on a listing or a count:
+which number was newest is a hint.
 """
 
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import PurePosixPath
 
 from registry.digest import canonical_json
-from registry.errors import InfrastructureError, UsageError
+from registry.errors import InfrastructureError, Refused, UsageError
 from registry.store import Store
 from registry.version import ModelVersion, VersionDraft, check_name, parse_reference
 
+_LAST_NUMBER = 999_999  # what a reference can name, and what sorts as its key
+_READERS = 16  # a listing on an object store is one round trip per record: this many at a time
+
 
 def publish(store: Store, draft: VersionDraft) -> ModelVersion:
-    """The version with this content: the one that exists, or a new one under the next free number."""
-    known = _from_index(store, draft)
-    if known:
-        return known
-    version = _find_or_allocate(store, draft)
-    store.put_if_absent(_index_key(draft), str(version.number).encode())
-    return version
+    """The version with this content: the one that exists, or a new one under a free number."""
+    key = _index_key(draft)
+    claim = store.get(key)
+    while True:
+        if claim is not None:
+            version = _create(store, draft.numbered(_claimed(draft, claim)))
+            if version.content_digest == draft.content_digest:
+                return version
+        wanted = _text(_free_number(store, draft.name))
+        claim = wanted if store.compare_and_swap(key, claim, wanted) else store.get(key)
+
+
+def put_version(store: Store, version: ModelVersion) -> ModelVersion:
+    """Keep a version made elsewhere under the number it has; returns the one that is kept.
+
+    The same content under that number is left as it is, though its parent may differ. Raises Refused,
+    naming both digests, when the number holds other content or the content another number.
+    """
+    check_free(store, version)
+    taken = _read(store, version.name, version.number)
+    if taken is None:
+        _newest(store, version.name)
+        key, wanted = _index_key(version), _text(version.number)
+        while (claim := store.get(key)) != wanted:
+            _check_claim(store, version, claim)
+            store.compare_and_swap(key, claim, wanted)
+        taken = _create(store, version)
+    if taken.content_digest != version.content_digest:
+        raise _already(version, taken, version.number)
+    return taken
+
+
+def check_free(store: Store, version: ModelVersion) -> None:
+    """Raises Refused where ``put_version`` would, and writes nothing."""
+    taken = _read(store, version.name, version.number)
+    if taken is None:
+        _check_claim(store, version, store.get(_index_key(version)))
+    elif taken.content_digest != version.content_digest:
+        raise _already(version, taken, version.number)
+
+
+def repair_index(store: Store, name: str) -> list[str]:
+    """Make the index name every version's number again; returns the keys that did not."""
+    wrong = []
+    for version in list_versions(store, name):
+        key, number = _index_key(version), _text(version.number)
+        while (claim := store.get(key)) != number:
+            if store.compare_and_swap(key, claim, number):
+                wrong.append(key)
+    return wrong
 
 
 def get_version(store: Store, reference: str) -> ModelVersion:
@@ -32,12 +81,13 @@ def get_version(store: Store, reference: str) -> ModelVersion:
         name, number = parse_reference(reference)
     except ValueError as problem:
         raise UsageError(str(problem), next_step="write it as NAME/NUMBER, for example tiny/3") from problem
-    version = _read(store, _key(name, number))
+    version = _read(store, name, number)
     if version is None:
-        known = ", ".join(v.reference for v in list_versions(store, name)) or "none"
+        numbers = _numbers(store, name)
+        known = ", ".join(f"{name}/{n}" for n in numbers[-20:]) or "none"
         raise UsageError(
             f"There is no version {reference}",
-            why=f"the versions of {name} are: {known}",
+            why=f"the {'newest' if len(numbers) > 20 else 'versions'} of {name} are: {known}",
             next_step="`headgate versions` lists everything that is published",
         )
     return version
@@ -49,55 +99,114 @@ def list_versions(store: Store, name: str | None = None) -> list[ModelVersion]:
         prefix = f"versions/{check_name(name)}/" if name else "versions/"
     except ValueError as problem:
         raise UsageError(str(problem), next_step="`headgate versions` lists every name") from problem
-    versions = [_read(store, key) for key in store.list(prefix)]
+    keys = list(store.list(prefix))
+    with ThreadPoolExecutor(_READERS) as pool:
+        versions = [_parse(key, data) for key, data in zip(keys, pool.map(store.get, keys), strict=True)]
     return sorted((v for v in versions if v), key=lambda version: (version.name, version.number))
 
 
-def _from_index(store: Store, draft: VersionDraft) -> ModelVersion | None:
-    number = store.get(_index_key(draft))
-    if number is None or not number.isdigit():
-        return None
-    version = _read(store, _key(draft.name, int(number)))
-    # The index is believed only as far as the record it names agrees.
-    return version if version and version.content_digest == draft.content_digest else None
-
-
-def _find_or_allocate(store: Store, draft: VersionDraft) -> ModelVersion:
-    # Every number up to the one we take is looked at, and none at or below the highest is taken. So two
-    # publishers of one content cannot make two versions of it, and a removed version's number stays gone.
-    highest = _highest_number(store, draft.name)
-    number = 0
+def _create(store: Store, version: ModelVersion) -> ModelVersion:
+    """The version that is kept under this number: this one, unless there was one already."""
     while True:
-        number += 1
-        key = _key(draft.name, number)
-        if number > highest and store.put_if_absent(key, _record(draft, number)):
-            return draft.numbered(number)
-        taken = _read(store, key)
-        if taken and taken.content_digest == draft.content_digest:
+        taken = _read(store, version.name, version.number)
+        if taken is not None:
             return taken
+        if store.put_if_absent(_key(version.name, version.number), canonical_json(version.to_json())):
+            _remember_newest(store, version.name, version.number)
+            return version
 
 
-def _highest_number(store: Store, name: str) -> int:
+def _free_number(store: Store, name: str) -> int:
+    number = _newest(store, name) + 1
+    while store.get(_key(name, number)) is not None:
+        number += 1
+    if number > _LAST_NUMBER:
+        raise UsageError(f"The numbers of {name} are used up", next_step="release it under another name")
+    return number
+
+
+def _newest(store: Store, name: str) -> int:
+    """About the highest number there is: a start to look from, so that nothing has to be listed."""
+    hint = store.get(_newest_key(name)) or b""
+    number = int(hint) if hint.isdigit() else 0
+    if 0 < number <= _LAST_NUMBER and store.get(_key(name, number)) is not None:
+        return number
+    # No hint: a new name, or a store from before there were any, whose index may lack a record.
+    number = max(_numbers(store, name), default=0)
+    if number:
+        repair_index(store, name)
+        _remember_newest(store, name, number)
+    return number
+
+
+def _remember_newest(store: Store, name: str, number: int) -> None:
+    known = store.get(_newest_key(name))
+    if known is None or not known.isdigit() or int(known) < number:
+        store.compare_and_swap(_newest_key(name), known, _text(number))  # lost: another is as good
+
+
+def _numbers(store: Store, name: str) -> list[int]:
     stems = (PurePosixPath(key).stem for key in store.list(f"versions/{name}/"))
-    return max((int(stem) for stem in stems if stem.isdigit()), default=0)
+    return sorted(int(stem) for stem in stems if stem.isdigit())
 
 
-def _record(draft: VersionDraft, number: int) -> bytes:
-    return canonical_json(draft.numbered(number).to_json())
+def _claimed(draft: VersionDraft, claim: bytes) -> int:
+    if claim.isdigit() and 0 < int(claim) <= _LAST_NUMBER:
+        return int(claim)
+    raise InfrastructureError(
+        f"The index entry {_index_key(draft)} is damaged",
+        why=f"it should be a version's number and is {claim[:40]!r}",
+        next_step="`headgate reconcile` writes the index again from the versions",
+    )
 
 
-def _read(store: Store, key: str) -> ModelVersion | None:
-    data = store.get(key)
+def _check_claim(store: Store, version: ModelVersion, claim: bytes | None) -> None:
+    """Raises Refused when the content has another number or is about to; a claim that lost is none."""
+    number = version.number if claim is None else _claimed(version, claim)
+    kept = _read(store, version.name, number)
+    if number != version.number and (kept is None or kept.content_digest == version.content_digest):
+        raise _already(version, kept, number)
+
+
+def _already(version: ModelVersion, kept: ModelVersion | None, number: int) -> Refused:
+    mine = f"{version.reference} with the record {version.record_digest}"
+    if kept is None:
+        why = f"the same content is being published as {version.name}/{number}"
+        step = "wait for that, or do it again if it was interrupted; then this version has that number"
+    elif kept.content_digest == version.content_digest:
+        why = f"the same content is {kept.reference} here, with the record {kept.record_digest}"
+        step = f"use {kept.reference}: one content has one version"
+    else:
+        why = f"{kept.reference} is other content here, with the record {kept.record_digest}"
+        step = "release it here under a name or number of its own: a reference means one thing for ever"
+    return Refused(f"Cannot keep {mine}", why=why, next_step=step)
+
+
+def _read(store: Store, name: str, number: int) -> ModelVersion | None:
+    key = _key(name, number)
+    return _parse(key, store.get(key))
+
+
+def _parse(key: str, data: bytes | None) -> ModelVersion | None:
     if data is None:
         return None
     try:
-        return ModelVersion.from_json(json.loads(data))
-    except (ValueError, KeyError, TypeError) as problem:
+        version = ModelVersion.from_json(json.loads(data))
+        _check_place(version, key, data)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as problem:
         raise InfrastructureError(
             f"The version record {key} cannot be read",
             why=f"{type(problem).__name__}: {problem}",
             next_step="it was changed by hand or written by a newer Headgate: restore it, or upgrade",
         ) from problem
+    return version
+
+
+def _check_place(version: ModelVersion, key: str, data: bytes) -> None:
+    if key != _key(version.name, version.number):
+        raise ValueError(f"it is the record of {version.reference}")
+    if canonical_json(version.to_json()) != data:
+        raise ValueError("its bytes are not those it was written with")
 
 
 def _key(name: str, number: int) -> str:
@@ -106,3 +215,11 @@ def _key(name: str, number: int) -> str:
 
 def _index_key(draft: VersionDraft) -> str:
     return f"versions-by-content/{draft.name}/{draft.content_digest.hex}"
+
+
+def _newest_key(name: str) -> str:
+    return f"versions-newest/{check_name(name)}"
+
+
+def _text(number: int) -> bytes:
+    return str(number).encode()

@@ -13,7 +13,9 @@ from typing import Any, Self
 
 from registry.digest import Digest
 
-FORMAT = 1
+FORMAT = 2
+"""What is written now; format 1, still read and written back as it was, has no ``source_set``."""
+
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,127}")
 
 
@@ -56,15 +58,16 @@ class VersionDraft:
     """Everything about a version but its number, which publishing gives it.
 
     ``source_manifest`` and ``weights_manifest`` are digests of the manifests' JSON, kept in the store;
-    ``weights_set`` is the set digest of the weights. ``engine`` maps the packages that made the weights
-    to their versions. ``image`` is the OCI manifest. ``parent`` is the reference of the version that was
-    in production when this one was made.
+    ``source_set`` and ``weights_set`` are the set digests of what they list; a record of format 1 has no
+    ``source_set``. ``engine`` maps the packages that made the weights to their versions. ``image`` is the
+    OCI manifest. ``parent`` is the reference of the version that was in production when this one was made.
     """
 
     name: str
     source_uri: str
     source_commit: str
     source_manifest: Digest
+    source_set: Digest | None = None
     weights_manifest: Digest
     weights_set: Digest
     recipe: Mapping[str, Any]
@@ -89,9 +92,11 @@ class VersionDraft:
         """What makes two records the same version: everything but the number and the parent.
 
         The parent is left out because it says what was live at the time: releasing the same thing again
-        after it went live has another parent, and is still the same thing.
+        after it went live has another parent, and is still the same thing. It is taken of format 1 for
+        ever, since later formats only add what follows from it: a version keeps its content digest.
         """
-        return Digest.of_json({k: v for k, v in self.to_json().items() if k not in {"number", "parent"}})
+        content = {k: v for k, v in self.to_json().items() if k not in {"number", "parent", "source_set"}}
+        return Digest.of_json(content | {"format": 1})
 
     def numbered(self, number: int) -> ModelVersion:
         """This draft as the version of that number."""
@@ -99,17 +104,23 @@ class VersionDraft:
         return ModelVersion(**values, number=number)
 
     def to_json(self) -> dict[str, Any]:
-        """A mapping of plain values that ``from_json`` reads back."""
-        return {"format": FORMAT} | {f.name: _plain(getattr(self, f.name)) for f in fields(self)}
+        """A mapping of plain values that ``from_json`` reads back, in the format the record came in."""
+        plain = {field.name: _plain(getattr(self, field.name)) for field in fields(self)}
+        if self.source_set is None:
+            del plain["source_set"]
+            return {"format": 1} | plain
+        return {"format": FORMAT} | plain
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Self:
         """Read a mapping written by ``to_json``; raises KeyError, TypeError or ValueError otherwise."""
-        if value["format"] != FORMAT:
-            raise ValueError(f"format {value['format']!r}, this Headgate reads format {FORMAT}")
+        if value["format"] not in {1, FORMAT}:
+            raise ValueError(f"format {value['format']!r}, this Headgate reads formats 1 to {FORMAT}")
         plain = {name: item for name, item in value.items() if name != "format"}
         digests = {name: Digest.parse(plain[name]) for name in _DIGESTS}
-        return cls(**{**plain, **digests, "serve": ServeConfig.from_json(plain["serve"])})
+        source_set = None if value["format"] == 1 else Digest.parse(plain["source_set"])
+        serve = ServeConfig.from_json(plain["serve"])
+        return cls(**{**plain, **digests, "source_set": source_set, "serve": serve})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,6 +141,11 @@ class ModelVersion(VersionDraft):
     def reference(self) -> str:
         """``name/number``, which ``parse_reference`` reads back."""
         return f"{self.name}/{self.number}"
+
+    @property
+    def record_digest(self) -> Digest:
+        """The digest of the stored record's bytes: what the signed ``release`` speaks of."""
+        return Digest.of_json(self.to_json())
 
 
 def release_digest(weights_set: Digest, runtime: Digest, serve: ServeConfig, gpu_class: str) -> Digest:

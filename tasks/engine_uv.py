@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 
 from registry.digest import Digest
 from registry.errors import InfrastructureError, UsageError
+from registry.key_ring import key_variables
 
 TORCH_INDEX_VARIABLE = "HEADGATE_TORCH_INDEX"
 _HEADER = re.compile(r"^# /// script$\n(?:^#(?: .*)?$\n)+?^# ///$", re.MULTILINE)
@@ -64,8 +65,8 @@ def environment_key(header: str, env: Mapping[str, str], python: str) -> Digest:
 
 
 def engine_variables(env: Mapping[str, str]) -> dict[str, str]:
-    """An engine's environment variables: this process's, without what points at other packages."""
-    return {name: value for name, value in env.items() if name not in _FOREIGN}
+    """An engine's environment variables: this process's, without what points at other packages, or signs."""
+    return {name: value for name, value in env.items() if name not in {*_FOREIGN, *key_variables(env)}}
 
 
 def uv_variables(env: Mapping[str, str]) -> dict[str, str]:

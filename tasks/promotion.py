@@ -7,13 +7,18 @@ from typing import Any
 
 from fleet.router import ReplicaSpec
 from fleet.status import Phase, RolloutStatus
-from registry.alias import get_aliases
-from registry.alias import promote as move_production
+from registry.alias import Alias
+from registry.alias_log import get_aliases
+from registry.counting import newest_of
 from registry.errors import HeadgateError, Inconclusive, InfrastructureError, RolledBack, UsageError
-from registry.evidence import Evidence, list_evidence, record
-from registry.policy import ROLLOUT, missing_evidence, newest_of
+from registry.evidence import Evidence, evidence_about, list_evidence
+from registry.policy import insist
+from registry.predicates import ROLLOUT
+from registry.sweep import missing_bytes
 from registry.version import ModelVersion
-from tasks.publish import load_manifest
+from tasks.attest import attach
+from tasks.publish import load_manifest, point
+from tasks.record import record_once
 from tasks.roll_out import load_status
 from tasks.runtime import runtime_of
 from tasks.serving import Served, replica
@@ -22,20 +27,21 @@ from tasks.workplace import Workplace
 
 
 def check_evidence(place: Workplace, version: ModelVersion) -> None:
-    """Raises UsageError with everything that is missing before this version may be promoted."""
-    found = list_evidence(place.store, version.release_digest)
-    if missing := missing_evidence(found, datetime.now(UTC).date()):
-        raise UsageError(
-            f"{version.reference} may not be promoted",
-            why="; ".join(missing),
-            next_step="release it again: what still holds is reused, what is missing is measured",
-        )
+    """Raises what the policy asks for and does not find before this version may be promoted."""
+    found = evidence_about(place.store, version, place.trust)
+    insist(place.policy, Alias.PRODUCTION, version, found, datetime.now(UTC), place.trust)
 
 
 def replica_of(place: Workplace, version: ModelVersion) -> ReplicaSpec:
-    """The server of this version, on the very runtime it was judged on; UsageError when that is gone."""
-    installed = runtime_of(place, version.runtime)
+    """The server of this version, on the very runtime it was judged on; UsageError when a part is gone."""
     weights = load_manifest(place, version.weights_manifest)
+    if gone := missing_bytes(version, weights, place.blobs, place.layout):
+        raise UsageError(
+            f"{version.reference} is not on this machine",
+            why="; ".join(gone),
+            next_step="release it again from its source, or import it: its record and evidence still hold",
+        )
+    installed = runtime_of(place, version.runtime)
     # Users ask for the model by its registry name, whichever version answers.
     served = Served(version.name, weights, version.serve, installed)
     return replica(place, served, revision=_revision(version))
@@ -46,16 +52,17 @@ def past_rollout(place: Workplace, version: ModelVersion, fleet_name: str) -> di
 
     A rollout that failed for want of infrastructure was no turn.
     """
-    if get_aliases(place.store, version.name, version.gpu_class).production == version.number:
+    aliases = get_aliases(place.store, place.trust, version.name, version.gpu_class)
+    if aliases.production == version.number:
         return None
-    saved = load_status(place.store, fleet_name)
+    saved = load_status(place.fleet_store, fleet_name)
     if saved and saved.phase is Phase.ROLLED_BACK and saved.canary.revision == _revision(version):
         return settle(place, version, saved)  # a driver killed in between has not recorded it
     ended = {str(Phase.SUCCEEDED), str(Phase.ROLLED_BACK)}
     found = [
         evidence
-        for evidence in list_evidence(place.store, version.release_digest)
-        if evidence.facts.get("revision") == _revision(version) and evidence.facts["phase"] in ended
+        for evidence in list_evidence(place.store, version.release_digest, place.trust)
+        if evidence.signer and _outcome(evidence, version) in ended
     ]
     past = newest_of(found, ROLLOUT)
     if past is None:
@@ -68,6 +75,12 @@ def past_rollout(place: Workplace, version: ModelVersion, fleet_name: str) -> di
     }
 
 
+def _outcome(evidence: Evidence, version: ModelVersion) -> str | None:
+    """The phase a rollout of this version ended in, when the evidence is of one."""
+    of_it = evidence.facts.get("revision") == _revision(version)
+    return evidence.facts["phase"] if of_it else None
+
+
 def _revision(version: ModelVersion) -> str:
     return f"{version.name}-v{version.number}"
 
@@ -76,11 +89,11 @@ def settle(place: Workplace, version: ModelVersion, status: RolloutStatus) -> di
     """Record how a rollout ended, move ``production`` if it succeeded, else raise what it came to."""
     publish_timeline(place, version, status)
     if status.phase is Phase.SUCCEEDED:
-        move_production(place.store, version.name, version.gpu_class, version.number)
+        point(place, Alias.PRODUCTION, version, f"its rollout succeeded: {status.reason}")
     facts = _facts(status)
     if status.phase.is_terminal:
-        evidence = Evidence(kind=ROLLOUT, subject=version.release_digest, verdict=status.verdict, facts=facts)
-        record(place.store, evidence)
+        record_once(place, ROLLOUT, version.release_digest, status.verdict, facts)
+        attach(place, version)
     if status.phase is not Phase.SUCCEEDED:
         raise _ended(version, status)
     return facts
@@ -94,7 +107,7 @@ def _facts(status: RolloutStatus) -> dict[str, Any]:
         "weights": list(dict.fromkeys(move.weight for move in status.history if move.weight)),
         "reason": status.reason,
         "port": status.port,
-        "at": datetime.fromtimestamp(status.since, UTC).isoformat(timespec="microseconds"),
+        "ended": datetime.fromtimestamp(status.since, UTC).isoformat(timespec="microseconds"),
     }
 
 

@@ -1,7 +1,8 @@
-"""Record: what the judges said, as evidence on the release they judged; and stop where they said no."""
+"""Record: what the judges said, as signed evidence on what they judged; and stop where they said no."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -9,10 +10,11 @@ from typing import Any
 from eval_suites.gate_report import to_markdown
 from eval_suites.suite import Suite
 from judging.verdict import Outcome, Verdict
-from registry.digest import Digest
+from registry.counting import newest_of
+from registry.digest import Digest, canonical_json
 from registry.errors import GateFailed, HeadgateError, Inconclusive, InfrastructureError
 from registry.evidence import Evidence, list_evidence, record
-from registry.policy import QUALITY, SCAN, newest_of
+from registry.predicates import QUALITY, SCAN, is_document
 from tasks.scan import Scanned
 from tasks.summary import write_report
 from tasks.workplace import Workplace
@@ -22,7 +24,7 @@ def record_quality(place: Workplace, suite: Suite, release: Digest, verdict: Ver
     """Keep the gate's verdict and report; unless it passed, raises the error of its outcome."""
     report = write_report(place, "gate-report", to_markdown(suite, verdict))
     facts = {"suite": suite.name, "suite_digest": str(suite.digest)}
-    _record(place, QUALITY, release, verdict, facts)
+    record_once(place, QUALITY, release, verdict, facts)
     if not verdict.passed:
         kind = _QUALITY_ERRORS[verdict.outcome]
         raise kind(
@@ -34,7 +36,7 @@ def record_quality(place: Workplace, suite: Suite, release: Digest, verdict: Ver
 
 def record_scan(place: Workplace, release: Digest, scanned: Scanned) -> None:
     """Keep the scan's verdict; raises GateFailed or InfrastructureError when policy does not let it go on."""
-    _record(place, SCAN, release, scanned.verdict, scanned.facts)
+    record_once(place, SCAN, release, scanned.verdict, scanned.facts)
     if not scanned.acceptance.accepted:
         failed = scanned.verdict.outcome is Outcome.FAIL
         kind: type[HeadgateError] = GateFailed if failed else InfrastructureError
@@ -52,10 +54,31 @@ _QUALITY_ERRORS: dict[Outcome, type[HeadgateError]] = {
 }
 
 
-def _record(place: Workplace, kind: str, release: Digest, verdict: Verdict, facts: Mapping[str, Any]) -> None:
-    """Add a record, unless the newest one says the very same: again is no new evidence."""
-    newest = newest_of(list_evidence(place.store, release), kind)
-    if newest and newest.verdict == verdict and {**newest.facts, "at": None} == {**facts, "at": None}:
-        return
-    at = datetime.now(UTC).isoformat(timespec="microseconds")
-    record(place.store, Evidence(kind=kind, subject=release, verdict=verdict, facts={**facts, "at": at}))
+def record_once(
+    place: Workplace,
+    kind: str,
+    subject: Digest,
+    verdict: Verdict | None,
+    facts: Mapping[str, Any],
+    also: Mapping[str, Digest] | None = None,
+) -> Digest:
+    """Sign and keep evidence, unless the newest trusted record says the very same: again is no new evidence.
+
+    ``at`` and ``run`` are added to the facts (but to a document's), and not compared. Returns the digest of
+    the record.
+    """
+    found = [e for e in list_evidence(place.store, subject, place.trust) if e.signer]
+    newest = newest_of(found, kind)
+    if newest and newest.digest and newest.verdict == verdict and _lasting(newest.facts) == _lasting(facts):
+        return newest.digest
+    if not is_document(kind):
+        at = datetime.now(UTC).isoformat(timespec="microseconds")
+        facts = {**facts, "at": at, "run": place.run.run_id}
+    said = Evidence(kind=kind, subject=subject, verdict=verdict, facts=facts, also=also or {})
+    return record(place.store, place.signer, said)
+
+
+def _lasting(facts: Mapping[str, Any]) -> dict[str, Any]:
+    # As JSON reads it back: tuples and lists are the same there.
+    plain: dict[str, Any] = json.loads(canonical_json(dict(facts)))
+    return {name: value for name, value in plain.items() if name not in {"at", "run"}}

@@ -42,10 +42,10 @@ def roll_out(
         _alone(place.home, fleet_name),
     ):
         fleet = LocalFleet(place.home, fleet_name, without_secrets(os.environ))
-        status = _begin(place.store, fleet_name, canary, port)
+        status = _begin(place.fleet_store, fleet_name, canary, port)
         return drive(
             fleet,
-            lambda status: save_status(place.store, fleet_name, status),
+            lambda status: save_status(place.fleet_store, fleet_name, status),
             plan,
             status,
             now=time.time,

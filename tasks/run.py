@@ -7,12 +7,15 @@ children through ``tasks.process``, never into this process's own; the reaper fi
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import re
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from registry.atomic import cannot_write
@@ -24,6 +27,7 @@ HOME_VARIABLE = "HEADGATE_HOME"
 FLEET_PREFIX = "fleet-"
 """Run ids of daemons that outlive runs; their fleet looks after them."""
 
+_LOOKS = 20
 _RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
@@ -98,15 +102,27 @@ def is_alive(home: Home, run_id: str) -> bool:
     return False
 
 
+def live_runs(home: Home) -> dict[str, float]:
+    """When each run that is alive now was opened, in seconds since the epoch, by its id."""
+    locks = {path.parent.name: path for path in home.runs.glob("*/lock")}
+    opened: dict[str, float] = {}
+    for run_id in filter(partial(is_alive, home), sorted(locks)):
+        with contextlib.suppress(FileNotFoundError):
+            opened[run_id] = locks[run_id].stat().st_mtime  # written to by nobody since
+    return opened
+
+
 def _lock_path(home: Home, run_id: str) -> Path:
     return home.runs / run_id / "lock"
 
 
 def _take(lock: int, run: Run) -> None:
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise UsageError(
-            f"the run {run.run_id} is already open in another process",
-            next_step="wait for it, or start a run of your own",
-        ) from None
+    for _ in range(_LOOKS):  # somebody may just be asking whether it is alive
+        with contextlib.suppress(BlockingIOError):
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        time.sleep(0.01)
+    raise UsageError(
+        f"the run {run.run_id} is already open in another process",
+        next_step="wait for it, or start a run of your own",
+    )

@@ -1,24 +1,32 @@
-"""Where a stage works: the home's stores, the run it belongs to, and the clock of each stage.
+"""Where a stage works: its stores and keys, the run it belongs to, and the clock of each stage.
 
 ``staged`` is the one way a stage's result is looked up, produced and saved.
 """
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from registry.blobs import BlobStore
+from registry.bundle import Signer
 from registry.dir_store import DirStore
 from registry.home import Home
+from registry.key_ring import load_trust, open_signer
 from registry.manifest import Manifest
 from registry.oci_layout import OciLayout
+from registry.open_store import open_store
+from registry.policy import Policy
+from registry.policy_file import load_policy
 from registry.stage_cache import StageCache, stage_key
 from registry.store import Store
+from registry.trust import Trust
 from tasks.progress import report
 from tasks.run import Run
 
@@ -31,10 +39,31 @@ class Workplace:
     run: Run
     seconds: dict[str, float] = field(default_factory=dict)
 
-    @property
+    @cached_property
     def store(self) -> Store:
-        """Versions, aliases, evidence, rollout status."""
+        """Versions, aliases, evidence: in the home, or where HEADGATE_STORE says."""
+        return open_store(os.environ, self.home)
+
+    @property
+    def fleet_store(self) -> Store:
+        """Rollout status of the local fleets: they belong to this machine, whoever shares the registry."""
         return DirStore(self.home.store)
+
+    @cached_property
+    def signer(self) -> Signer:
+        """The key that signs what this run measures: HEADGATE_SIGNING_KEY, or the home's own."""
+        return open_signer(os.environ, self.home, lambda sentence: report("keys", sentence))
+
+    @cached_property
+    def trust(self) -> Trust:
+        """The keys whose signatures count."""
+        _ = self.signer  # a key made just now is trusted from the start
+        return load_trust(self.home)
+
+    @cached_property
+    def policy(self) -> Policy:
+        """Which evidence lets a version reach users."""
+        return load_policy(self.home)
 
     @property
     def blobs(self) -> BlobStore:
@@ -76,8 +105,9 @@ class Workplace:
 
     def _holds(self, result: Mapping[str, Any]) -> bool:
         manifest = result.get("manifest")
-        return manifest is None or all(
-            self.blobs.has(entry.digest) for entry in Manifest.from_json(manifest).files.values()
+        # Claimed, so that garbage collection leaves alone what this run is going to use.
+        return manifest is None or self.blobs.claim(
+            entry.digest for entry in Manifest.from_json(manifest).files.values()
         )
 
     def unpacked(self, manifest: Manifest) -> Path:

@@ -41,6 +41,12 @@ TOUCHES_THE_WORLD = {
     "registry/atomic.py": "replaces files",
     "registry/blobs.py": "links files",
     "registry/dir_store.py": "locks, links and replaces files",
+    "registry/key_ring.py": "reads and writes key files",
+    "registry/kms_signer.py": "asks key services",
+    "registry/lease.py": "watches a lease, and renews it in a thread",
+    "registry/oci_auth.py": "answers the challenges of image registries",
+    "registry/oci_client.py": "talks to image registries",
+    "registry/s3_store.py": "talks to S3 services, and waits for busy ones",
 }
 
 

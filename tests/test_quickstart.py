@@ -16,11 +16,12 @@ from typing import Any
 import pytest
 
 from fleet.local_fleet import LocalFleet
-from registry.alias import get_aliases
+from registry.alias_log import get_aliases
 from registry.digest import Digest
 from registry.dir_store import DirStore
 from registry.evidence import list_evidence
 from registry.home import Home
+from registry.key_ring import load_trust
 from registry.publish import get_version
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -58,13 +59,12 @@ def test_the_quickstart_goes_the_whole_way_and_again_is_free(home: Home) -> None
     assert [r["name"] for r in first["rejected"]] == ["v3"]
     assert first["rollout"]["phase"] == "succeeded"
     assert first["rollout"]["weights"] == [5, 25, 50, 100]
-    store = DirStore(home.store)
-    aliases = get_aliases(store, "tiny-facts", "cpu")
+    store, trust = DirStore(home.store), load_trust(home)
+    aliases = get_aliases(store, trust, "tiny-facts", "cpu")
     assert (aliases.production, aliases.previous) == (2, 1)
     version = get_version(store, "tiny-facts/2")
-    verdicts = {
-        e.kind: str(e.verdict.outcome) for e in list_evidence(store, version.release_digest) if e.verdict
-    }
+    evidence = list_evidence(store, version.release_digest, trust)
+    verdicts = {e.kind: str(e.verdict.outcome) for e in evidence if e.verdict and e.signer}
     assert (verdicts["quality"], verdicts["rollout"]) == ("pass", "pass")
     assert verdicts["scan"] in {"pass", "error"}
     _every_blob_is_what_its_name_says(home)

@@ -8,13 +8,7 @@ from pathlib import Path
 import pytest
 
 from cli.main import main
-from judging.verdict import Finding, Outcome, Verdict
-from registry.digest import Digest
-from registry.dir_store import DirStore
-from registry.evidence import Evidence, record
 from registry.home import Home
-from registry.publish import publish
-from registry.version import ServeConfig, VersionDraft
 
 
 @pytest.fixture(autouse=True)
@@ -22,31 +16,6 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
     """An empty home for the command."""
     monkeypatch.setenv("HEADGATE_HOME", str(tmp_path / "my home"))
     return Home(tmp_path / "my home")
-
-
-def draft() -> VersionDraft:
-    anything = Digest.of_bytes(b"anything")
-    serve = ServeConfig(
-        dtype="float16",
-        max_model_len=128,
-        tensor_parallel_size=1,
-        gpu_memory_utilization=0.9,
-        max_num_seqs=8,
-    )
-    return VersionDraft(
-        name="tiny",
-        source_uri="hf://acme/tiny",
-        source_commit="a" * 40,
-        source_manifest=anything,
-        weights_manifest=anything,
-        weights_set=anything,
-        recipe={"engine": "none"},
-        engine={},
-        runtime=anything,
-        serve=serve,
-        image=anything,
-        gpu_class="cpu",
-    )
 
 
 @pytest.mark.parametrize("arguments", [[], ["--help"], ["release", "--help"]])
@@ -66,20 +35,6 @@ def test_no_versions_is_an_answer(capsys: pytest.CaptureFixture[str]) -> None:
     """An empty registry is not an error."""
     assert main(["versions", "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == {"versions": [], "ok": True}
-
-
-def test_a_version_is_shown_with_its_evidence(home: Home, capsys: pytest.CaptureFixture[str]) -> None:
-    """Both for people and for programs."""
-    store = DirStore(home.store)
-    version = publish(store, draft())
-    verdict = Verdict.of([Finding(name="x", outcome=Outcome.PASS, message="as good as before")])
-    record(store, Evidence(kind="quality", subject=version.release_digest, verdict=verdict))
-    assert main(["show", "tiny/1"]) == 0
-    assert "as good as before" in capsys.readouterr().out
-    assert main(["show", "tiny/1", "--json"]) == 0
-    shown = json.loads(capsys.readouterr().out)
-    assert shown["version"]["name"] == "tiny"
-    assert shown["evidence"][0]["verdict"]["outcome"] == "pass"
 
 
 @pytest.mark.parametrize("reference", ["tiny", "tiny/9", "tiny/0", "../x/1"])

@@ -13,10 +13,13 @@ from prefect.utilities.callables import parameter_schema
 from prefect.utilities.importtools import import_object
 from prefect.utilities.schema_tools.validation import ValidationError, validate
 
+from flows.collect_garbage import collect_garbage
 from flows.promote import promote
+from flows.reconcile import reconcile
 from flows.release import release
 
 ROOT = Path(__file__).resolve().parents[2]
+FLOWS = (release, promote, collect_garbage, reconcile)
 LEAST = {
     "model": {"uri": "hf://acme/tiny"},
     "quantize": {"calibration": "examples/quickstart/calibration.jsonl"},
@@ -49,7 +52,7 @@ def refusal(spec: dict[str, Any]) -> str:
     return str(caught.value)
 
 
-@pytest.mark.parametrize("flow", [release, promote], ids=lambda flow: flow.name)
+@pytest.mark.parametrize("flow", FLOWS, ids=lambda flow: flow.name)
 def test_every_field_says_what_it_is_for(flow: Callable[..., Any]) -> None:
     """Who fills in the form has nothing else to read: a text at the field, or at the section it opens."""
     form = schema(flow)
@@ -63,7 +66,7 @@ def test_every_field_says_what_it_is_for(flow: Callable[..., Any]) -> None:
     assert silent == []
 
 
-@pytest.mark.parametrize("flow", [release, promote], ids=lambda flow: flow.name)
+@pytest.mark.parametrize("flow", FLOWS, ids=lambda flow: flow.name)
 def test_the_form_is_flat_enough_to_be_drawn(flow: Callable[..., Any]) -> None:
     """No open objects, no choice but between a value and none: all else the UI shows as raw JSON."""
     form = schema(flow)
@@ -93,7 +96,7 @@ def test_a_release_needs_three_sections_and_a_promotion_one_name() -> None:
 
 def test_no_form_asks_for_a_secret() -> None:
     """Prefect stores and shows parameters in plain text."""
-    names = [where.lower() for flow in (release, promote) for where, _ in fields(schema(flow))]
+    names = [where.lower() for flow in FLOWS for where, _ in fields(schema(flow))]
     assert [name for name in names if any(word in name for word in ("token", "secret", "password"))] == []
 
 
@@ -118,7 +121,7 @@ def test_a_bad_value_is_refused_before_a_run_exists(section: str, values: dict[s
     assert named in refusal({**LEAST, section: values})
 
 
-@pytest.mark.parametrize("name", ["release", "promote"])
+@pytest.mark.parametrize("name", [flow.name for flow in FLOWS])
 def test_a_deployment_points_at_its_flow_by_module(name: str) -> None:
     """A file as entrypoint would put flows/ on the import path, where its files shadow packages."""
     deployment = deployments()[name]
@@ -127,13 +130,24 @@ def test_a_deployment_points_at_its_flow_by_module(name: str) -> None:
     assert isinstance(flow, Flow)
     assert flow.name == name
     assert deployment["work_pool"]["name"] == "headgate"
-    assert deployment["concurrency_limit"] == {"limit": 1, "collision_strategy": "ENQUEUE"}
+    if not deployment.get("schedules"):
+        assert deployment["concurrency_limit"] == {"limit": 1, "collision_strategy": "ENQUEUE"}
+
+
+@pytest.mark.parametrize("flow", [collect_garbage, reconcile], ids=lambda flow: flow.name)
+def test_housekeeping_is_scheduled_and_done(flow: Callable[..., Any]) -> None:
+    """By default these flows only say what they would do; on the schedule they do it."""
+    assert schema(flow)["properties"]["apply"]["default"] is False
+    deployment = deployments()[flow.name]
+    assert [schedule["timezone"] for schedule in deployment["schedules"]] == ["UTC"]
+    assert deployment["parameters"] == {"apply": True}
+    validate(deployment["parameters"], schema(flow), raise_on_error=True)
 
 
 def test_the_schedule_that_is_switched_off_would_work() -> None:
     """Without its comment signs the nightly example is valid YAML, inactive, and fits the form."""
     text = (ROOT / "prefect.yaml").read_text(encoding="utf-8")
-    assert not any(deployment.get("schedules") for deployment in deployments().values())
+    assert not any(deployments()[name].get("schedules") for name in ("release", "promote"))
     _, _, tail = text.partition("    # schedules:")
     lines = ["schedules:"]
     for line in tail.splitlines()[1:]:

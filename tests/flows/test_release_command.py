@@ -15,7 +15,8 @@ from typing import Any
 
 import pytest
 
-from registry.alias import get_aliases
+from registry.alias_log import get_aliases
+from registry.key_ring import load_trust
 from registry.publish import list_versions
 from tests.simulators.project import ENGINES, Project, project, traffic
 
@@ -62,7 +63,7 @@ def test_the_same_release_again_is_the_same_version_and_runs_no_engine(place: Pr
     assert first["digests"] == second["digests"]
     assert first["verdicts"] == {"quality": "pass", "scan": "error"}
     assert "accepted until" in first["scan"]
-    assert get_aliases(place.store, "tiny", "cpu").candidate == 1
+    assert get_aliases(place.store, load_trust(place.home), "tiny", "cpu").candidate == 1
     logs = [{p.name for p in run.glob("*.log")} for run in sorted(place.home.runs.iterdir())]
     assert "quantize.log" in logs[0]
     assert not {"quantize.log", "evaluate.log", "serve-candidate.log"} & logs[-1]
@@ -124,7 +125,7 @@ def test_a_second_version_takes_over_from_the_first_while_users_are_served(place
     with traffic(place.port):
         second = released(place, quantize={"group_size": 64}, rollout={"auto": True})
     assert second["rollout"]["weights"] == [20, 50, 100]
-    aliases = get_aliases(place.store, "tiny", "cpu")
+    aliases = get_aliases(place.store, load_trust(place.home), "tiny", "cpu")
     assert (aliases.production, aliases.previous) == (2, 1)
     observed = place.observed()
     assert observed["route"]["stable"] == "tiny-v2"
@@ -139,7 +140,7 @@ def test_a_canary_that_fails_requests_is_rolled_back_and_not_tried_again(place: 
     with traffic(place.port):
         code, error = failed(place, rollout={"auto": True})
     assert (code, error["kind"]) == (14, "RolledBack")
-    assert get_aliases(place.store, "tiny", "cpu").production == 1
+    assert get_aliases(place.store, load_trust(place.home), "tiny", "cpu").production == 1
     code, error = failed(place, rollout={"auto": True})
     assert (code, error["kind"]) == (14, "RolledBack")
     before = place.observed()["replicas"]
@@ -230,10 +231,10 @@ def test_ctrl_c_in_a_rollout_leaves_users_on_what_they_had(place: Project) -> No
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=60)
     assert process.returncode == 130, err
-    assert get_aliases(place.store, "tiny", "cpu").production is None
+    assert get_aliases(place.store, load_trust(place.home), "tiny", "cpu").production is None
     code, _, err = place.command("promote", "tiny/1", "--spec", str(place.folder / "spec.yaml"))
     assert code == 0, err
-    assert get_aliases(place.store, "tiny", "cpu").production == 1
+    assert get_aliases(place.store, load_trust(place.home), "tiny", "cpu").production == 1
 
 
 def test_a_port_in_use_is_named(place: Project) -> None:

@@ -13,10 +13,11 @@ import pytest
 from images.layout_builder import build_image
 from images.packer import MAX_FILES, file_layer, image_labels, plan_layers
 from registry.blobs import BlobStore
+from registry.descriptor import Descriptor
 from registry.digest import Digest
 from registry.errors import UsageError
 from registry.manifest import Manifest, ManifestEntry
-from registry.oci_layout import Descriptor, OciLayout
+from registry.oci_layout import OciLayout
 from tests.simulators.records import digest
 
 _FILES = {"model.safetensors": b"w" * 700, "config.json": b"{}", "sub/deep/tokenizer.json": b""}

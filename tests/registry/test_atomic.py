@@ -78,6 +78,13 @@ def test_a_writer_killed_at_any_moment_leaves_a_whole_file(tmp_path: Path) -> No
             assert content in {b"a" * 300_000, b"b" * 300_000}
 
 
+def test_a_secret_is_nobody_elses_from_its_first_byte(tmp_path: Path) -> None:
+    """Its temporary file, too, is made with the mode."""
+    for write in (write_file, create_file):
+        write(tmp_path / write.__name__, b"secret", mode=0o600)
+        assert (tmp_path / write.__name__).stat().st_mode & 0o777 == 0o600
+
+
 def test_a_lock_keeps_a_second_thread_out_until_it_is_released(tmp_path: Path) -> None:
     """Holders of one name follow each other, also inside a process."""
     order: list[str] = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
@@ -142,3 +143,60 @@ def test_a_missing_blob_is_named_and_leaves_no_folder(blobs: BlobStore, tmp_path
     with pytest.raises(InfrastructureError, match=str(lost)):
         blobs.link_tree(manifest, tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def _age(path: Path, seconds: float = 1000.0) -> float:
+    then = path.stat().st_mtime - seconds
+    os.utime(path, (then, then))
+    return then
+
+
+def test_a_claimed_blob_is_not_discarded(blobs: BlobStore, tmp_path: Path) -> None:
+    """Whoever claims it after the collector began to look keeps it; taking it in again is a claim too."""
+    (tmp_path / "file").write_bytes(b"weights")
+    digest = blobs.add_file(tmp_path / "file")
+    for claim in (lambda: blobs.claim([digest]), lambda: blobs.add_file(tmp_path / "file")):
+        _age(blobs.path(digest))
+        before = blobs.now()
+        assert claim()
+        assert blobs.discard(digest, before) == 0
+        assert blobs.has(digest)
+
+
+def test_a_claim_says_whether_everything_is_here(blobs: BlobStore, tmp_path: Path) -> None:
+    """A result with a hole in it is no result."""
+    (tmp_path / "file").write_bytes(b"weights")
+    digest = blobs.add_file(tmp_path / "file")
+    assert blobs.claim([digest])
+    assert blobs.claim([])
+    assert not blobs.claim([digest, Digest.of_bytes(b"absent")])
+
+
+def test_bytes_are_free_with_the_last_link(blobs: BlobStore, tmp_path: Path) -> None:
+    """A discarded blob that a folder still holds frees nothing; the folder then frees it all."""
+    manifest = blobs.add_tree(_model(tmp_path / "work"))
+    shutil.rmtree(tmp_path / "work")
+    folder = blobs.link_tree(manifest, tmp_path / "out")
+    later = blobs.now() + 10
+    assert [blobs.discard(digest, later) for digest in list(blobs.digests())] == [0, 0]
+    assert list(blobs.digests()) == []
+    assert blobs.missing(manifest) == list(manifest.files)
+    assert blobs.discard_tree(folder, later) == len(b"weights") + len(b"{}")
+    assert [path.name for path in tmp_path.iterdir()] == ["blobs"]
+    assert blobs.discard_tree(folder, later) == 0
+
+
+def test_a_folder_that_was_asked_for_again_stays(blobs: BlobStore, tmp_path: Path) -> None:
+    """So do its blobs; that other folders share a blob makes a folder no younger."""
+    manifest = blobs.add_tree(_model(tmp_path / "work"))
+    mine, other = tmp_path / "mine", tmp_path / "other"
+    for path in (blobs.link_tree(manifest, mine), blobs.link_tree(manifest, other)):
+        _age(path)
+    before = blobs.now()
+    blobs.link_tree(manifest, mine)
+    assert blobs.discard_tree(mine, before) == 0
+    assert blobs.discard_tree(other, before) == 0  # nothing became free, and yet
+    assert mine.exists()
+    assert not other.exists()
+    assert all(blobs.discard(digest, before) == 0 for digest in blobs.digests())
+    assert blobs.missing(manifest) == []

@@ -13,10 +13,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from registry.blobs import BlobStore
+from registry.descriptor import MANIFEST_MEDIA_TYPE, Descriptor
 from registry.digest import Digest
 from registry.errors import InfrastructureError, UsageError
 from registry.file_layer import FileLayer, LayerReader
-from registry.oci_layout import Descriptor, OciLayout
+from registry.oci_layout import OciLayout
+from registry.referrers import bundle_manifest, fallback_tag
+from tests.simulators.images import CONFIG, bundle, image
+from tests.simulators.keys import signer_and_trust
 
 
 @pytest.fixture
@@ -164,3 +168,79 @@ def test_a_damaged_index_is_named(layout: OciLayout, tmp_path: Path, damage: str
     (tmp_path / "oci/index.json").write_text(damage)
     with pytest.raises(InfrastructureError, match=r"index\.json cannot be read"):
         layout.tag("y", layout.put_blob(b"1", "t"))
+
+
+def _image(layout: OciLayout) -> Digest:
+    layout.put_blob(CONFIG, "application/vnd.oci.image.config.v1+json")
+    manifest = layout.put_manifest(image())
+    layout.tag("tiny/1", manifest)
+    return manifest.digest
+
+
+def test_evidence_lies_beside_its_image(layout: OciLayout) -> None:
+    """Once however often it is attached, listed under the fallback tag as in a registry."""
+    digest, (signer, _) = _image(layout), signer_and_trust()
+    first, second = bundle(signer, digest), bundle(signer, digest, "scan")
+    referrer = layout.put_referrer(digest, first)
+    assert layout.put_referrer(digest, first) == referrer
+    layout.put_referrer(digest, second)
+    assert layout.bundles(digest) == {Digest.of_bytes(data): data for data in (first, second)}
+    assert referrer in layout.referrers(digest)
+    assert set(layout.tagged()) == {"tiny/1", fallback_tag(digest)}
+    layout.tag("tiny/2", layout.tagged()["tiny/1"])
+    assert len(layout.referrers(digest)) == 2
+
+
+def test_a_referrer_is_the_same_in_a_layout_and_in_a_registry(layout: OciLayout) -> None:
+    """So what one holds is known to be in the other."""
+    digest, (signer, _) = _image(layout), signer_and_trust()
+    data = bundle(signer, digest)
+    subject = Descriptor(MANIFEST_MEDIA_TYPE, digest, len(image()))
+    assert layout.put_referrer(digest, data).digest == Digest.of_bytes(bundle_manifest(subject, data))
+
+
+def test_evidence_attached_at_once_is_all_kept(layout: OciLayout) -> None:
+    """Read, change, write is one step."""
+    digest, (signer, _) = _image(layout), signer_and_trust()
+    with ThreadPoolExecutor(6) as pool:
+        list(pool.map(lambda n: layout.put_referrer(digest, bundle(signer, digest, number=n)), range(12)))
+    assert len(layout.bundles(digest)) == 12
+
+
+def test_evidence_waits_for_its_image(layout: OciLayout) -> None:
+    """And what is no signed statement is not attached."""
+    signer, _ = signer_and_trust()
+    nowhere = Digest.of_bytes(b"nowhere")
+    with pytest.raises(InfrastructureError, match="is missing"):
+        layout.put_referrer(nowhere, bundle(signer, nowhere))
+    with pytest.raises(ValueError, match="not a signed statement"):
+        layout.put_referrer(_image(layout), b"{}")
+    assert layout.bundles(nowhere) == {}
+
+
+@pytest.mark.parametrize("which", ["bundle", "manifest", "list"])
+def test_damaged_evidence_is_named(layout: OciLayout, tmp_path: Path, which: str) -> None:
+    """One flipped bit in any of its parts."""
+    digest, (signer, _) = _image(layout), signer_and_trust()
+    data = bundle(signer, digest)
+    referrer = layout.put_referrer(digest, data)
+    listed = layout.tagged()[fallback_tag(digest)]
+    damaged = {"bundle": Digest.of_bytes(data), "manifest": referrer.digest, "list": listed.digest}[which]
+    path = tmp_path / "oci/blobs/sha256" / damaged.hex
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(InfrastructureError, match=f"{damaged} .* is damaged"):
+        layout.bundles(digest)
+
+
+def test_a_tag_is_taken_away(layout: OciLayout, tmp_path: Path) -> None:
+    """What it pointed at stays for others; what is not there is no error."""
+    digest = _image(layout)
+    layout.tag("tiny/2", layout.tagged()["tiny/1"])
+    layout.untag("tiny/1", "never/1")
+    assert list(layout.tagged()) == ["tiny/2"]
+    assert layout.has(digest)
+    before = (tmp_path / "oci/index.json").stat().st_mtime_ns
+    layout.untag("never/1")
+    assert (tmp_path / "oci/index.json").stat().st_mtime_ns == before

@@ -1,81 +1,368 @@
-"""Which evidence lets a release be promoted."""
+"""Which evidence lets a version be staged and promoted, and what is said when it does not."""
 
 from __future__ import annotations
 
-from datetime import date
+from collections.abc import Iterable
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from judging.verdict import FailureClass, Finding, Outcome, Verdict
-from registry.digest import Digest
+from registry.alias import Alias
+from registry.approval import approval
+from registry.counting import MAX_SKEW, newest_of, subject_of
+from registry.errors import NeedsApproval, UsageError
 from registry.evidence import Evidence
-from registry.policy import missing_evidence
+from registry.policy import DEFAULT, Policy, Requirement, insist, missing_evidence
+from registry.predicates import KINDS
+from registry.signing import KeySigner
+from registry.trust import Trust, TrustedKey
+from tests.simulators.history import signed
+from tests.simulators.records import digest, draft
 
-SUBJECT = Digest.of_bytes(b"release")
-TODAY = date(2026, 11, 21)
+NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
+VERSION = draft().numbered(3)
+KEYS = {name: KeySigner.generate() for name in ("ci", "ann", "bob", "scanner", "stranger")}
+TRUST = Trust(
+    tuple(
+        TrustedKey(name, KEYS[name].public_pem, frozenset({"scan"}) if name == "scanner" else None)
+        for name in ("ci", "ann", "bob", "scanner")
+    )
+)
 
 
-def evidence(kind: str, outcome: Outcome, at: str = "2026-11-20", **facts: Any) -> Evidence:
+def evidence(
+    kind: str,
+    outcome: Outcome = Outcome.PASS,
+    age: timedelta = timedelta(hours=1),
+    by: str = "ci",
+    **facts: Any,
+) -> Evidence:
     finding = Finding(name="x", outcome=outcome, message="because", failure_class=FailureClass.INFRA)
-    return Evidence(kind=kind, subject=SUBJECT, verdict=Verdict.of([finding]), facts={"at": at, **facts})
+    subject = subject_of(VERSION, kind)
+    assert subject
+    facts = {"at": (NOW - age).isoformat(timespec="microseconds"), **facts}
+    if kind == "release":
+        facts |= {"version": "tiny/3", "policy": str(digest("policy")), "evidence": []}
+    found = Evidence(kind=kind, subject=subject, verdict=Verdict.of([finding]), facts=facts)
+    return signed(found, KEYS[by], TRUST)
 
 
-def waived(until: str) -> Evidence:
-    return evidence("scan", Outcome.ERROR, waiver={"owner": "ann", "reason": "r", "until": until})
+def decision(by: str, *, reject: bool = False, age: timedelta = timedelta(hours=1)) -> Evidence:
+    said = approval(VERSION, at=NOW - age, by=by, why="looked at it", reject=reject)
+    return signed(said, KEYS[by], TRUST)
 
 
-def test_a_pass_of_gate_and_scan_is_enough() -> None:
-    """Nothing is missing."""
-    found = [evidence("quality", Outcome.PASS), evidence("scan", Outcome.PASS)]
-    assert missing_evidence(found, TODAY) == []
+GATES = (evidence("quality"), evidence("scan"), evidence("release"))
 
 
-def test_no_evidence_names_both_kinds() -> None:
-    """Everything that is missing is said at once."""
-    assert missing_evidence([], TODAY) == [
+def asks(*requirements: Requirement) -> Policy:
+    return Policy(staging=(), production=requirements)
+
+
+def missing(
+    found: Iterable[Evidence], policy: Policy = DEFAULT, alias: Alias = Alias.PRODUCTION
+) -> list[str]:
+    return missing_evidence(policy, alias, VERSION, found, NOW, TRUST)
+
+
+def waived(until: str, outcome: Outcome = Outcome.ERROR, **values: Any) -> Evidence:
+    return evidence("scan", outcome, waiver={"owner": "ann", "reason": "r", "until": until}, **values)
+
+
+@pytest.mark.parametrize("alias", Alias)
+def test_a_pass_of_everything_is_enough(alias: Alias) -> None:
+    """Nothing is missing, for any alias."""
+    assert missing(GATES, alias=alias) == []
+    insist(DEFAULT, alias, VERSION, GATES, NOW, TRUST)
+
+
+def test_no_evidence_names_all_that_is_missing() -> None:
+    """Everything is said at once; a candidate needs nothing, since the gates judge before it is one."""
+    assert missing([]) == [
         "no quality gate has judged it",
         "no scan has looked at its runtime",
+        "no release has bound its evidence together",
     ]
+    assert missing([], alias=Alias.CANDIDATE) == []
 
 
 @pytest.mark.parametrize("outcome", [Outcome.FAIL, Outcome.ERROR, Outcome.INCONCLUSIVE])
-@pytest.mark.parametrize("kind", ["quality", "scan"])
+@pytest.mark.parametrize("kind", ["quality", "scan", "release"])
 def test_anything_but_a_pass_keeps_it_back(kind: str, outcome: Outcome) -> None:
-    """Inconclusive and error are no passes."""
-    found = [evidence("quality", Outcome.PASS), evidence("scan", Outcome.PASS)]
-    found.append(evidence(kind, outcome, at="2026-11-21"))
-    assert len(missing_evidence(found, TODAY)) == 1
+    """Inconclusive and error are no passes; the judge's reasons are repeated."""
+    (sentence,) = missing([*GATES, evidence(kind, outcome, age=timedelta())])
+    assert f"said {outcome}: because" in sentence
+
+
+def test_a_verdict_that_is_not_there_is_no_pass() -> None:
+    """Of a gate; a statement of provenance judges nothing."""
+    blank = replace(evidence("quality"), verdict=None)
+    assert missing([blank, *GATES[1:]]) == ["its quality gate came to no verdict"]
+    fetched = replace(evidence("fetch", **_BUILD), verdict=None)
+    assert missing([fetched], asks(Requirement(kind="fetch"))) == []
+
+
+_BUILD: dict[str, Any] = {"stage": "fetch", "parameters": {}, "dependencies": {}, "versions": {}, "run": "r"}
 
 
 def test_a_waiver_covers_an_error_until_its_last_day() -> None:
     """It holds on that day and not after."""
-    gate = evidence("quality", Outcome.PASS)
-    assert missing_evidence([gate, waived("2026-11-21")], TODAY) == []
-    assert missing_evidence([gate, waived("2026-11-20")], TODAY) == [
-        "the waiver of ann for its scan ended on 2026-11-20"
-    ]
+    gates = (GATES[0], GATES[2])
+    assert missing([*gates, waived("2026-11-21")]) == []
+    assert missing([*gates, waived("2026-11-20")]) == ["the waiver of ann for its scan ended on 2026-11-20"]
 
 
 def test_a_waiver_never_covers_a_fail() -> None:
-    """Proven vulnerabilities stay a no."""
-    failed = evidence("scan", Outcome.FAIL, waiver={"owner": "ann", "reason": "r", "until": "2027-01-01"})
-    assert len(missing_evidence([evidence("quality", Outcome.PASS), failed], TODAY)) == 1
+    """Proven vulnerabilities stay a no; nor does a waiver that cannot be read cover anything."""
+    gates = (GATES[0], GATES[2])
+    assert len(missing([*gates, waived("2027-01-01", Outcome.FAIL)])) == 1
+    assert len(missing([*gates, waived("soon")])) == 1
+
+
+def test_what_was_live_may_come_back() -> None:
+    """Whatever the age of its evidence and waivers; only newer harm keeps it back."""
+    old = [evidence(kind, age=timedelta(days=200)) for kind in ("quality", "release")]
+    strict = asks(
+        *(Requirement(kind=k, max_age=timedelta(days=9)) for k in ("quality", "release")),
+        Requirement(kind="scan"),
+    )
+    found = [*old, waived("2026-06-01", age=timedelta(days=200))]
+    assert len(missing(found, strict)) == 3
+    live = evidence("rollout", phase="succeeded", age=timedelta(days=199))
+    assert missing([*found, live], strict) == []
+    assert len(missing([*found, replace(live, signer=None, key_id="")], strict)) == 3
+    assert len(missing([*found, live, evidence("scan", Outcome.FAIL)], strict)) == 1
 
 
 def test_the_newest_record_counts() -> None:
-    """A later pass replaces an earlier error."""
-    found = [
-        evidence("scan", Outcome.ERROR, at="2026-11-01"),
-        evidence("scan", Outcome.PASS, at="2026-11-20"),
-    ]
-    assert missing_evidence([evidence("quality", Outcome.PASS), *found], TODAY) == []
+    """A later pass replaces an earlier error, and a later error a pass."""
+    errors = evidence("scan", Outcome.ERROR, age=timedelta(days=9))
+    assert missing([*GATES, errors]) == []
+    assert len(missing([*GATES, evidence("scan", Outcome.ERROR, age=timedelta(0))])) == 1
 
 
 @pytest.mark.parametrize("kind", ["quality", "scan"])
 def test_of_one_moment_the_record_that_did_not_pass_counts(kind: str) -> None:
     """Whatever their order: which came last is not known, and no doubt is a pass."""
-    gates = [evidence("quality", Outcome.PASS), evidence("scan", Outcome.PASS)]
     failed = evidence(kind, Outcome.FAIL)
-    for found in ([*gates, failed], [failed, *gates]):
-        assert len(missing_evidence(found, TODAY)) == 1
+    for found in ([*GATES, failed], [failed, *GATES]):
+        assert len(missing(found)) == 1
+        newest = newest_of(found, kind)
+        assert newest
+        assert newest.verdict == failed.verdict
+
+
+def test_evidence_nobody_trusted_signed_does_not_count() -> None:
+    """The sentence says whose key it is; neither its pass nor its failure changes anything."""
+    (sentence,) = missing([evidence("quality", by="stranger"), *GATES[1:]])
+    assert sentence.startswith("no quality gate counts (of 2026-11-21 11:00: it is signed by the key ")
+    assert missing([*GATES, evidence("quality", Outcome.FAIL, age=timedelta(), by="stranger")]) == []
+
+
+def test_unsigned_evidence_of_an_older_headgate_does_not_count() -> None:
+    """The sentence says why."""
+    bare = replace(
+        GATES[0], signer=None, key_id="", doubt="it is not signed: it was recorded before evidence was"
+    )
+    assert "it is not signed: it was recorded before" in missing([bare, *GATES[1:]])[0]
+
+
+def test_a_key_counts_for_what_it_is_trusted_for() -> None:
+    """The scanner's key may sign scans and nothing else."""
+    assert missing([GATES[0], GATES[2], evidence("scan", by="scanner")]) == []
+    (sentence,) = missing([evidence("quality", by="scanner"), *GATES[1:]])
+    assert "the key scanner may not sign quality evidence" in sentence
+
+
+def test_evidence_for_another_digest_does_not_count() -> None:
+    """A gate of other weights, or of the same weights under another configuration, says nothing here."""
+    other = draft(weights_set=digest("other")).numbered(4)
+    foreign = replace(GATES[0], subject=other.release_digest)
+    assert f"it speaks of {other.release_digest}" in missing([foreign, *GATES[1:]])[0]
+    release = replace(GATES[2], subject=VERSION.release_digest)
+    assert f"not of {VERSION.record_digest}" in missing([*GATES[:2], release])[0]
+
+
+def test_evidence_too_old_does_not_count() -> None:
+    """At the limit it does; the sentence names both ages."""
+    policy = asks(Requirement(kind="quality", max_age=timedelta(days=90)))
+    assert missing([evidence("quality", age=timedelta(days=90))], policy) == []
+    (sentence,) = missing([evidence("quality", age=timedelta(days=90, hours=3))], policy)
+    assert "it is 90.1 days old, and the policy allows 90.0 days" in sentence
+    (sentence,) = missing([evidence("scan", age=timedelta(hours=13))], asks(_hours("scan", 12)))
+    assert "13.0 hours old, and the policy allows 12.0 hours" in sentence
+
+
+def _hours(kind: str, hours: int) -> Requirement:
+    return Requirement(kind=kind, max_age=timedelta(hours=hours))
+
+
+def test_a_pass_from_the_future_does_not_count() -> None:
+    """Five minutes of skew are allowed; a failure counts from whenever it is."""
+    assert missing([evidence("quality", age=-MAX_SKEW), *GATES[1:]]) == []
+    (sentence,) = missing([evidence("quality", age=-2 * MAX_SKEW), *GATES[1:]])
+    assert "dated 10 minutes in the future: the clock of a machine is wrong" in sentence
+    assert missing([evidence("quality", age=-2 * MAX_SKEW), *GATES]) == []
+    assert len(missing([evidence("quality", Outcome.FAIL, age=-2 * MAX_SKEW), *GATES])) == 1
+
+
+@pytest.mark.parametrize("at", [None, "", "yesterday", 7])
+def test_evidence_without_a_date_does_not_count(at: Any) -> None:
+    """It could be of any age."""
+    undated = replace(GATES[0], facts={"at": at} if at is not None else {})
+    assert "it does not say when it was made" in missing([undated, *GATES[1:]])[0]
+
+
+def test_documents_count_without_a_date_and_a_verdict() -> None:
+    """An SBOM is what its standard says it is."""
+    sbom = Evidence(kind="sbom", subject=VERSION.runtime, facts={"bomFormat": "CycloneDX"})
+    policy = asks(Requirement(kind="sbom"))
+    assert missing([signed(sbom, KEYS["ci"], TRUST)], policy) == []
+    assert missing([], policy) == ["there is no sbom evidence about it"]
+
+
+def test_a_policy_may_name_the_keys() -> None:
+    """Another trusted key's pass does not count, nor does its failure."""
+    policy = asks(Requirement(kind="quality", signed_by=frozenset({"ann", "bob"})))
+    (sentence,) = missing([evidence("quality")], policy)
+    assert "ci signed it, and the policy wants ann or bob" in sentence
+    found = [evidence("quality", by="ann"), evidence("quality", Outcome.FAIL, age=timedelta())]
+    assert missing(found, policy) == []
+
+
+def test_two_signatures_are_two_keys() -> None:
+    """The same key twice is one; two keys suffice."""
+    policy = asks(Requirement(kind="quality", count=2))
+    twice = [evidence("quality"), evidence("quality", age=timedelta(days=1))]
+    assert missing(twice, policy) == ["1 of 2 keys have signed its quality gate"]
+    assert missing([*twice, evidence("quality", by="ann")], policy) == []
+
+
+FOUR_EYES = asks(*DEFAULT.production, Requirement(kind="approval", four_eyes=True))
+
+
+def test_whoever_released_cannot_approve_alone() -> None:
+    """Four eyes: the approval needs another key than the release's."""
+    assert missing(GATES, FOUR_EYES) == ["nobody has approved it"]
+    (sentence,) = missing([*GATES, decision("ci")], FOUR_EYES)
+    assert "ci signed it, and the release as well: the policy wants four eyes" in sentence
+    assert missing([*GATES, decision("ci"), decision("ann")], FOUR_EYES) == []
+
+
+def test_whoever_released_it_once_more_cannot_approve_either() -> None:
+    """Each releaser is one pair of eyes."""
+    again = evidence("release", by="ann")
+    assert len(missing([*GATES, again, decision("ann")], FOUR_EYES)) == 1
+    assert missing([*GATES, again, decision("bob")], FOUR_EYES) == []
+
+
+def test_a_rejection_takes_an_approval_back() -> None:
+    """And an approval a rejection, of the same key, by their times."""
+    older = timedelta(hours=2)
+    (sentence,) = missing([*GATES, decision("ann", age=older), decision("ann", reject=True)], FOUR_EYES)
+    assert sentence == "ann rejected it on 2026-11-21 11:00: looked at it"
+    assert missing([*GATES, decision("ann", reject=True, age=older), decision("ann")], FOUR_EYES) == []
+
+
+@pytest.mark.parametrize("policy", [DEFAULT, FOUR_EYES])
+def test_one_standing_rejection_keeps_it_back(policy: Policy) -> None:
+    """Whoever approved it, and whether or not the policy asks for approvals; a stranger's does not."""
+    found = [*GATES, decision("ann")]
+    assert len(missing([*found, decision("bob", reject=True)], policy)) == 1
+    for who in ("stranger", "scanner"):
+        assert missing([*found, decision(who, reject=True)], policy) == []
+
+
+def test_two_approvals_of_two_people() -> None:
+    """One is not enough, and the sentence counts."""
+    policy = asks(Requirement(kind="approval", count=2, four_eyes=True))
+    found = [evidence("release"), decision("ann"), decision("ann", age=timedelta(days=1))]
+    assert missing(found, policy) == ["1 of 2 keys have signed its approval"]
+    assert missing([*found, decision("bob")], policy) == []
+
+
+def test_only_people_missing_is_another_error() -> None:
+    """Exit code 20 means that a person has to decide; anything else is to be mended first."""
+    with pytest.raises(NeedsApproval, match=r"tiny/3 may not become production\. Nobody|nobody has approved"):
+        insist(FOUR_EYES, Alias.PRODUCTION, VERSION, GATES, NOW, TRUST)
+    with pytest.raises(UsageError, match=r"no quality gate.*nobody has approved it\. Next: release it again"):
+        insist(FOUR_EYES, Alias.PRODUCTION, VERSION, GATES[1:], NOW, TRUST)
+
+
+def test_weights_that_were_not_quantized_need_no_proof_of_it() -> None:
+    """There is nothing to prove."""
+    policy = asks(Requirement(kind="quantize"))
+    assert missing([], policy) == ["there is no quantize evidence about it"]
+    plain = draft(source_set=VERSION.weights_set).numbered(1)
+    assert missing_evidence(policy, Alias.PRODUCTION, plain, [], NOW, TRUST) == []
+
+
+_ANY = st.builds(
+    evidence,
+    st.sampled_from(["quality", "scan", "release", "approval", "rollout", "load"]),
+    st.sampled_from(Outcome),
+    st.timedeltas(timedelta(minutes=-20), timedelta(days=400)),
+    st.sampled_from(list(KEYS)),
+    phase=st.sampled_from(["succeeded", "rolled_back"]),
+)
+
+
+@given(st.lists(_ANY, max_size=6), st.randoms())
+def test_the_order_of_evidence_does_not_matter(found: list[Evidence], random: Any) -> None:
+    """Nor does evidence that is there twice."""
+    shuffled = [*found, *found[:2]]
+    random.shuffle(shuffled)
+    for policy in (DEFAULT, FOUR_EYES):
+        assert bool(missing(found, policy)) == bool(missing(shuffled, policy))
+
+
+@given(st.lists(_ANY, max_size=6), _ANY)
+def test_a_failure_never_helps(found: list[Evidence], more: Evidence) -> None:
+    """A record that did not pass lifts no refusal; a stranger's changes nothing."""
+    if more.signer is None:
+        assert bool(missing([*found, more])) == bool(missing(found))
+    elif more.kind != "rollout" and more.verdict and not more.verdict.passed and missing(found):
+        assert missing([*found, more])
+
+
+def test_the_digest_names_every_part() -> None:
+    """A release says under which policy it was made."""
+    policies = [
+        DEFAULT,
+        asks(),
+        asks(Requirement(kind="scan")),
+        asks(Requirement(kind="scan", max_age=timedelta(days=1))),
+        asks(Requirement(kind="scan", count=2)),
+        asks(Requirement(kind="scan", four_eyes=True)),
+        asks(Requirement(kind="scan", signed_by=frozenset({"ann"}))),
+        Policy(staging=(Requirement(kind="scan"),), production=()),
+    ]
+    assert len({policy.digest for policy in policies}) == len(policies)
+    assert asks(Requirement(kind="scan")).digest == policies[2].digest
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"kind": "rollout"},
+        {"kind": "horoscope"},
+        {"kind": "scan", "count": 0},
+        {"kind": "scan", "count": 3, "signed_by": frozenset({"ann", "bob"})},
+        {"kind": "sbom", "max_age": timedelta(days=1)},
+        {"kind": "release", "four_eyes": True},
+    ],
+)
+def test_what_no_evidence_could_meet_is_no_requirement(wrong: dict[str, Any]) -> None:
+    """A policy that can never be met is a mistake, found before it matters."""
+    with pytest.raises(ValueError, match=r"kind|count|max_age|four_eyes"):
+        Requirement(**wrong)
+
+
+def test_every_kind_has_a_subject() -> None:
+    """So evidence of any kind can be looked for."""
+    assert all(subject_of(VERSION, kind) for kind in KINDS)

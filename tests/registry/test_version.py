@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from registry.digest import canonical_json
+from registry.digest import Digest, canonical_json
 from registry.version import ModelVersion, ServeConfig, VersionDraft, parse_reference
 from tests.simulators.records import SERVE, digest, draft
 
@@ -58,8 +58,33 @@ def test_number_and_parent_do_not_change_the_content() -> None:
 
 def test_a_record_of_another_format_is_refused() -> None:
     """An older Headgate does not guess at a newer one's records."""
-    with pytest.raises(ValueError, match="format 2"):
-        ModelVersion.from_json(draft().numbered(1).to_json() | {"format": 2})
+    with pytest.raises(ValueError, match="format 3, this Headgate reads formats 1 to 2"):
+        ModelVersion.from_json(draft().numbered(1).to_json() | {"format": 3})
+
+
+def test_a_record_of_format_1_stays_as_it_was_written() -> None:
+    """Its bytes and its digest are those that evidence was given about."""
+    old = draft(source_set=None).numbered(3).to_json()
+    assert old["format"] == 1
+    assert "source_set" not in old
+    version = ModelVersion.from_json(old)
+    assert version.source_set is None
+    assert version.to_json() == old
+    assert version.record_digest == Digest.of_json(old)
+
+
+def test_a_newer_record_of_the_same_content_has_the_same_content_digest() -> None:
+    """Releasing again what an older Headgate published is no new version."""
+    assert draft(source_set=None).content_digest == draft().content_digest
+    assert draft(source_set=None).numbered(1).record_digest != draft().numbered(1).record_digest
+
+
+def test_a_record_of_format_2_names_its_source_set() -> None:
+    """What format 2 is for cannot be missing from it."""
+    record = draft().numbered(1).to_json()
+    for damaged in ({**record, "source_set": None}, {k: v for k, v in record.items() if k != "source_set"}):
+        with pytest.raises((KeyError, TypeError)):
+            ModelVersion.from_json(damaged)
 
 
 @settings(deadline=None)

@@ -31,6 +31,7 @@ def draft(name: str = "tiny", **changes: Any) -> VersionDraft:
         source_uri="hf://acme/tiny",
         source_commit="a" * 40,
         source_manifest=digest("source manifest"),
+        source_set=digest("source"),
         weights_manifest=digest("weights manifest"),
         weights_set=digest("weights"),
         recipe={"scheme": "awq", "bits": 4, "group_size": 128},

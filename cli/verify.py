@@ -1,0 +1,91 @@
+"""``headgate verify``: whether a version still is what was released, from its bytes up."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Annotated
+
+import typer
+
+from cli.display import Display, print_json, print_table
+from cli.releases import Json
+from judging.verdict import Outcome, Verdict
+from registry.blobs import BlobStore
+from registry.home import Home
+from registry.key_ring import load_trust
+from registry.oci_layout import OciLayout
+from registry.open_store import open_store
+from registry.policy_file import load_policy
+from registry.publish import get_version
+from registry.verify import Holdings, size_of, verify_version
+from tasks.disk import in_words
+from tasks.progress import report
+
+_EXIT_CODES = {Outcome.PASS: 0, Outcome.FAIL: 10, Outcome.INCONCLUSIVE: 13, Outcome.ERROR: 40}
+
+
+def verify(
+    version: Annotated[str, typer.Argument(help="NAME/NUMBER, as `headgate versions` lists it.")],
+    as_json: Json = False,
+) -> None:
+    """Check a version again: every byte, digest, signature, alias move, and what policy says of it now.
+
+    Exits with 10 when anything is wrong, with 13 when nothing is but policy keeps it from production.
+    """
+    with Display(bars=not as_json):
+        verdict = _verdict(version)
+    if as_json:
+        print_json({"version": version, "verdict": verdict.to_json(), "ok": verdict.passed})
+    else:
+        rows = [[_MARKS[f.outcome], f.name, f.message] for f in verdict.findings]
+        print_table(f"{version}: {_WORDS[verdict.outcome]}", ["", "check", "found"], rows)
+    if not verdict.passed:
+        raise typer.Exit(_EXIT_CODES[verdict.outcome])
+
+
+def holdings(home: Home) -> Holdings:
+    """Everything a home holds, and the keys it trusts."""
+    blobs = BlobStore(home.blobs)
+    return Holdings(
+        store=open_store(os.environ, home),
+        trust=load_trust(home),
+        layout=OciLayout(home.oci, blobs),
+        blobs=blobs,
+        weights=home.weights,
+    )
+
+
+def byte_counter(stage: str, size: Callable[[], int]) -> Callable[[int], None]:
+    """A listener that reports bytes done of all, a hundred times at most; ``size`` is asked at first."""
+    done = total = shown = 0
+
+    def heard(count: int) -> None:
+        nonlocal done, total, shown
+        total = total or max(size(), 1)
+        done += count
+        if (percent := min(100, 100 * done // total)) > shown:
+            shown = percent
+            report(stage, f"{in_words(done)} of {in_words(max(done, total))}", done / total)
+
+    return heard
+
+
+_MARKS = {Outcome.PASS: "ok", Outcome.FAIL: "WRONG", Outcome.INCONCLUSIVE: "waits", Outcome.ERROR: "error"}
+_WORDS = {
+    Outcome.PASS: "everything is as it was signed",
+    Outcome.FAIL: "something is wrong",
+    Outcome.INCONCLUSIVE: "nothing is wrong, and policy keeps it from production",
+    Outcome.ERROR: "could not be checked",
+}
+
+
+def _verdict(reference: str) -> Verdict:
+    home = Home.from_environment(os.environ)
+    held = holdings(home)
+    report("verify", f"{reference}: record and signatures")
+    heard = byte_counter("verify", lambda: size_of(held, get_version(held.store, reference)))
+    verdict = verify_version(held, reference, load_policy(home), datetime.now(UTC), heard)
+    report("verify", str(verdict.outcome), 1.0)
+    return verdict

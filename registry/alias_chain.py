@@ -1,0 +1,202 @@
+"""How alias moves lie in a store: a chain of signed entries, and the record that is a snapshot of its end.
+
+Creating entry n + 1 is the move: of two movers one creates it, the other looks again. One compare-and-swap
+then brings the record up to date. The record may lag behind the chain, when a mover died or an old copy
+was put back: readers go by the chain, and the next mover mends the record. It can never be ahead of the
+chain, or say something else: that is tampering, and an error.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field, replace
+from pathlib import PurePosixPath
+
+from registry.alias import Aliases
+from registry.alias_move import Move
+from registry.bundle import Signer, seal
+from registry.digest import Digest, canonical_json
+from registry.errors import InfrastructureError, UsageError
+from registry.evidence import read_evidence
+from registry.predicates import ALIAS_MOVE
+from registry.store import Store
+from registry.trust import Trust, TrustedKey
+from registry.version import check_name
+
+FORMAT = 2
+"""Of the alias record. Format 1 had no chain and no ``staging``: it is read as what came before any entry."""
+
+_UNREADABLE = (ValueError, TypeError, KeyError, AttributeError, RecursionError)
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """What the alias record says: the aliases after a move, and which entry of the chain that is."""
+
+    aliases: Aliases = field(default_factory=Aliases)
+    move: int = 0
+    entry: Digest | None = None
+
+    @classmethod
+    def of(cls, move: Move) -> Snapshot:
+        """The state after a move that was read."""
+        return cls(move.after, move.number, move.digest)
+
+    def to_bytes(self) -> bytes:
+        """The record as it is kept; only of a state that an entry led to."""
+        pointer = {"move": self.move, "entry": str(self.entry)}
+        return canonical_json({"format": FORMAT, **self.aliases.to_json(), **pointer})
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Snapshot:
+        """Read a record; raises KeyError, TypeError, AttributeError or ValueError for anything else."""
+        value = json.loads(data)
+        if value.keys() == {"candidate", "production", "previous"}:  # format 1
+            return cls(Aliases.from_json({"staging": None, **value}))
+        if value["format"] != FORMAT:
+            raise ValueError(f"format {value['format']!r}, this Headgate reads up to format {FORMAT}")
+        snapshot = cls(Aliases.from_json(value), int(value["move"]), Digest.parse(value["entry"]))
+        if snapshot.move < 1 or snapshot.to_bytes() != data:
+            raise ValueError("it is not as Headgate writes it")
+        return snapshot
+
+    def break_before(self, move: Move) -> str:
+        """Why this move does not follow this state, or nothing."""
+        if move.previous != self.entry:
+            return f"it follows the entry {move.previous}, but the one before it is {self.entry}"
+        if move.before != self.aliases:
+            return f"it moves {move.alias} from {move.before}, but the aliases were {self.aliases}"
+        return ""
+
+
+@dataclass(frozen=True)
+class Chain:
+    """The chain of one model on one GPU class. ``anyone``: entries count whoever signed them.
+
+    Raises UsageError for malformed names, InfrastructureError for what was changed or is not trusted.
+    """
+
+    store: Store
+    trust: Trust
+    name: str
+    gpu_class: str
+    anyone: bool = False
+
+    def __post_init__(self) -> None:
+        try:
+            check_name(self.name)
+            check_name(self.gpu_class)
+        except ValueError as problem:
+            raise UsageError(str(problem), next_step="`headgate versions` lists what there is") from problem
+
+    @property
+    def record_key(self) -> str:
+        """Where the record is kept."""
+        return f"aliases/{self.name}/{self.gpu_class}.json"
+
+    def entry_key(self, number: int) -> str:
+        """Where an entry is kept."""
+        return f"audit/{self.name}/{self.gpu_class}/{number:08d}.json"
+
+    def saved(self) -> tuple[bytes | None, Snapshot]:
+        """The record's bytes, and what they say."""
+        data = self.store.get(self.record_key)
+        try:
+            return data, Snapshot() if data is None else Snapshot.from_bytes(data)
+        except _UNREADABLE as problem:
+            raise _damaged(f"alias record {self.record_key}", _words(problem)) from problem
+
+    def read(self, number: int) -> Move | None:
+        """An entry, whoever signed it; None when there is none."""
+        key = self.entry_key(number)
+        data = self.store.get(key)
+        if data is None:
+            return None
+        try:
+            move = Move.from_evidence(read_evidence(data, self.trust))
+        except _UNREADABLE as problem:
+            raise _damaged(f"alias move {key}", _words(problem)) from problem
+        if (move.number, move.name, move.gpu_class) != (number, self.name, self.gpu_class):
+            found = f"move {move.number} of {move.name} on {move.gpu_class}"
+            raise _damaged(f"alias move {key}", f"it is {found}, put in another place")
+        trusted = self.trust.find(move.key_id)
+        if move.signer and trusted and not trusted.may_sign(ALIAS_MOVE):
+            return replace(move, signer=None, doubt=f"the key {move.signer} may not sign alias moves")
+        return move
+
+    def latest(self) -> tuple[bytes | None, Snapshot]:
+        """The record's bytes, and the state as the chain has it."""
+        data, snapshot = self.saved()
+        if problem := self.record_problem(snapshot, self._believed(snapshot.move)):
+            raise _damaged(f"alias record {self.record_key}", problem)
+        while entry := self._believed(snapshot.move + 1):
+            if data is None and entry.number == 1:  # a record of format 1 was there, and is gone
+                snapshot = Snapshot(entry.before)
+            if problem := snapshot.break_before(entry):
+                raise _damaged(f"alias move {self.entry_key(entry.number)}", problem)
+            snapshot = Snapshot.of(entry)
+        return data, snapshot
+
+    def record_problem(self, record: Snapshot, entry: Move | None) -> str:
+        """Why the record does not agree with the entry that it names, or nothing."""
+        if not record.move or (entry and Snapshot.of(entry) == record):
+            return ""
+        problem = "says something else" if entry else "is not there"
+        return f"it claims to be {self.entry_key(record.move)}, which {problem}"
+
+    def settle(self) -> Snapshot:
+        """The state as the chain has it; from now on the record says so as well."""
+        while True:
+            data, snapshot = self.latest()
+            if not snapshot.move or data == snapshot.to_bytes():
+                return snapshot
+            if self.store.compare_and_swap(self.record_key, data, snapshot.to_bytes()):
+                return snapshot
+
+    def append(self, move: Move, signer: Signer) -> bool:
+        """Sign an entry and create it; returns whether it came first. UsageError with a key that may not."""
+        trusted = self.trust.find(signer.key_id)
+        if trusted is None or not trusted.may_sign(ALIAS_MOVE):
+            raise _may_not_move(signer.key_id, trusted)
+        return self.store.put_if_absent(self.entry_key(move.number), seal(move.evidence.statement, signer))
+
+    def numbers(self) -> range:
+        """The numbers of all entries there should be."""
+        prefix = PurePosixPath(self.entry_key(0)).parent.as_posix()
+        stems = (PurePosixPath(key).stem for key in self.store.list(f"{prefix}/"))
+        last = max((int(stem) for stem in stems if stem.isdecimal()), default=0)
+        while self.store.get(self.entry_key(last + 1)) is not None:  # younger than the listing
+            last += 1
+        return range(1, last + 1)
+
+    def _believed(self, number: int) -> Move | None:
+        move = self.read(number) if number else None
+        if move and not move.signer and not self.anyone:
+            raise _damaged(f"alias move {self.entry_key(number)}", move.doubt, _DISTRUSTED)
+        return move
+
+
+_CHANGED = "`headgate verify` shows what else was changed; restore it from a backup, or upgrade Headgate"
+_DISTRUSTED = (
+    "`headgate keys trust` the key if it is its owner's, else find out who moved the alias"
+    " (`headgate history`) and sign for what is right with `headgate vouch`"
+)
+
+
+def _damaged(what: str, why: str, next_step: str = _CHANGED) -> InfrastructureError:
+    return InfrastructureError(f"The {what} cannot be believed", why=why, next_step=next_step)
+
+
+def _may_not_move(key_id: str, trusted: TrustedKey | None) -> UsageError:
+    why = (
+        f"{trusted.name} is trusted for other kinds of evidence only" if trusted else "it is not trusted here"
+    )
+    return UsageError(
+        f"The key {key_id[:12]} may not move aliases, so nothing was moved",
+        why=why,
+        next_step="`headgate keys trust` it for alias-move, or sign with another key (HEADGATE_SIGNING_KEY)",
+    )
+
+
+def _words(problem: Exception) -> str:
+    return str(problem) if type(problem) is ValueError else f"{type(problem).__name__}: {problem}"

@@ -1,0 +1,237 @@
+"""The aliases of a model on a GPU class, and every signed move that led to them: who, when, why, from, to.
+
+How they lie in the store is ``alias_chain``'s; which evidence allows a move is ``policy``'s.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from itertools import pairwise
+
+from registry.alias import Alias, Aliases, moved
+from registry.alias_chain import Chain, Snapshot
+from registry.alias_move import Move
+from registry.bundle import Signer
+from registry.errors import HeadgateError, InfrastructureError, UsageError
+from registry.publish import get_version
+from registry.store import Store
+from registry.trust import Trust
+from registry.version import ModelVersion, check_name
+
+__all__ = [
+    "Move",
+    "all_aliases",
+    "check_log",
+    "get_aliases",
+    "history",
+    "move_alias",
+    "places",
+    "roll_forward",
+    "vouch",
+]
+
+
+def get_aliases(store: Store, trust: Trust, name: str, gpu_class: str) -> Aliases:
+    """The aliases as the log has them; all None before the first release.
+
+    Raises InfrastructureError when the record or its entry was changed, or nobody trusted signed it.
+    """
+    return Chain(store, trust, name, gpu_class).latest()[1].aliases
+
+
+def all_aliases(store: Store, trust: Trust, name: str | None = None) -> dict[tuple[str, str], Aliases]:
+    """The aliases of every model (or of this one) by name and GPU class; raises as ``get_aliases``."""
+    return {place: get_aliases(store, trust, *place) for place in places(store, name)}
+
+
+def move_alias(
+    store: Store,
+    signer: Signer,
+    trust: Trust,
+    *,
+    name: str,
+    gpu_class: str,
+    alias: Alias,
+    number: int,
+    at: datetime,
+    who: str,
+    why: str,
+    run: str | None = None,
+) -> Aliases:
+    """Point an alias at a published version of this GPU class; returns all aliases after it.
+
+    ``at`` is an aware time. Moving an alias to where it is already adds no entry. Raises UsageError
+    for a number that is not published or is another GPU class's, InfrastructureError as ``get_aliases``.
+    """
+    version = _version_for(store, name, gpu_class, number)
+    chain = Chain(store, trust, name, gpu_class)
+    while True:
+        now = chain.settle()
+        after = moved(now.aliases, alias, number)
+        if after == now.aliases:
+            return after
+        move = replace(_next(chain, now, alias, version), at=_iso(at), who=who, why=why, run=run)
+        if chain.append(move, signer):
+            chain.settle()
+            return after
+
+
+def vouch(
+    store: Store,
+    signer: Signer,
+    trust: Trust,
+    *,
+    name: str,
+    gpu_class: str,
+    at: datetime,
+    who: str,
+    why: str,
+    run: str | None = None,
+) -> Aliases:
+    """Sign for the aliases as they are, when nobody trusted has: a record of format 1, a key that is gone.
+
+    Adds an entry that moves nothing, unless the last one is trusted or there are no aliases. Only a person
+    can know that the aliases are right, so nothing calls this by itself. Raises as ``move_alias``.
+    """
+    chain = Chain(store, trust, name, gpu_class, anyone=True)
+    while True:
+        now = chain.settle()
+        last = chain.read(now.move) if now.move else None
+        pointing = [(alias, number) for alias in reversed(Alias) if (number := now.aliases.at(alias))]
+        if not pointing or (last and last.signer):
+            return now.aliases
+        alias, number = pointing[0]
+        version = _version_for(store, name, gpu_class, number)
+        move = replace(_next(chain, now, alias, version), at=_iso(at), who=who, why=why, run=run)
+        if chain.append(move, signer):
+            chain.settle()
+            return now.aliases
+
+
+def roll_forward(store: Store, trust: Trust, name: str, gpu_class: str) -> bool:
+    """Bring an alias record that lags up to date with its log; returns whether it lagged."""
+    chain = Chain(store, trust, name, gpu_class)
+    data, snapshot = chain.latest()
+    chain.settle()
+    return snapshot.move > 0 and data != snapshot.to_bytes()
+
+
+def history(store: Store, trust: Trust, name: str, gpu_class: str | None = None) -> list[Move]:
+    """Every move of a model's aliases, by GPU class and number; one to doubt says why.
+
+    Raises InfrastructureError for an entry that cannot be read, UsageError for a malformed name.
+    """
+    found: list[Move] = []
+    for place in places(store, name):
+        if gpu_class in (None, place[1]):
+            chain = Chain(store, trust, *place)
+            moves = [chain.read(number) for number in chain.numbers()]
+            found += [_doubted(last, move) for last, move in pairwise([None, *moves]) if move]
+    return found
+
+
+def check_log(store: Store, trust: Trust, name: str, gpu_class: str) -> list[str]:
+    """A sentence for everything that is wrong with an alias record and its log; empty when nothing is.
+
+    A record that only lags behind its log is among them: ``roll_forward`` mends that. An entry nobody
+    trusted signed is none when a trusted one follows: that one signs for the whole chain before it.
+    """
+    chain = Chain(store, trust, name, gpu_class)
+    problems: list[str] = []
+    unsigned: list[str] = []
+    last: Move | None = None
+    for number in chain.numbers():
+        subject = f"The alias move {chain.entry_key(number)}"
+        try:
+            move = chain.read(number)
+        except InfrastructureError as damage:
+            problems.append(str(damage))
+            last = None
+            continue
+        if move is None:
+            problems.append(f"{subject} is missing, and a later one is there.")
+        else:
+            why = [reason for reason in (_break(last, move), _other_version(store, move)) if reason]
+            problems += [f"{subject} cannot be believed: {reason}." for reason in why]
+            unsigned = [*unsigned, f"{subject} cannot be believed: {move.doubt}."] if move.doubt else []
+        last = move
+    return [*problems, *unsigned, *_record_problems(chain, last)]
+
+
+def _record_problems(chain: Chain, last: Move | None) -> list[str]:
+    try:
+        data, record = chain.saved()
+        named = chain.read(record.move) if record.move else None
+    except InfrastructureError as damage:
+        return [str(damage)]
+    if problem := chain.record_problem(record, named):
+        return [f"The alias record {chain.record_key} cannot be believed: {problem}."]
+    if data is not None and not last:
+        upgrade = "it was written before moves were signed; `headgate vouch` signs for it as it is"
+        return [f"The alias record {chain.record_key} is not signed: {upgrade}."]
+    if last and (data is None or record.move < last.number):
+        lag = f"it is at move {record.move} of {last.number}; `headgate reconcile` mends it"
+        return [f"The alias record {chain.record_key} lags behind its log: {lag}."]
+    return []
+
+
+def _break(last: Move | None, move: Move) -> str:
+    """Why a move does not follow the last one that could be read, or nothing."""
+    if last is None and move.number > 1:
+        return "the one before it is missing or damaged"
+    return (Snapshot.of(last) if last else Snapshot(move.before)).break_before(move)
+
+
+def _doubted(last: Move | None, move: Move) -> Move:
+    reasons = (move.doubt, _break(last, move))
+    return replace(move, doubt="; ".join(reason for reason in reasons if reason))
+
+
+def _other_version(store: Store, move: Move) -> str:
+    try:
+        version = get_version(store, f"{move.name}/{move.target}")
+    except HeadgateError as problem:
+        return str(problem).rstrip(".")
+    if version.record_digest == move.version:
+        return ""
+    return f"it was made for {move.version}, but the record of {version.reference} is {version.record_digest}"
+
+
+def _next(chain: Chain, now: Snapshot, alias: Alias, version: ModelVersion) -> Move:
+    return Move(
+        number=now.move + 1,
+        name=chain.name,
+        gpu_class=chain.gpu_class,
+        alias=alias,
+        before=now.aliases,
+        after=moved(now.aliases, alias, version.number),
+        version=version.record_digest,
+        previous=now.entry,
+    )
+
+
+def _iso(at: datetime) -> str:
+    return at.astimezone(UTC).isoformat(timespec="microseconds")
+
+
+def _version_for(store: Store, name: str, gpu_class: str, number: int) -> ModelVersion:
+    version = get_version(store, f"{name}/{number}")
+    if version.gpu_class != gpu_class:
+        raise UsageError(
+            f"Version {version.reference} is not for the GPU class {gpu_class}",
+            why=f"it was built and judged for {version.gpu_class}",
+            next_step=f"release it for {gpu_class} first: another GPU class is another version",
+        )
+    return version
+
+
+def places(store: Store, name: str | None = None) -> list[tuple[str, str]]:
+    """The models and GPU classes that have a record or a log: either may be missing."""
+    try:
+        under = f"{check_name(name)}/" if name else ""
+    except ValueError as problem:
+        raise UsageError(str(problem), next_step="`headgate versions` lists every name") from problem
+    records = (key.removesuffix(".json").split("/") for key in store.list(f"aliases/{under}"))
+    entries = (key.rpartition("/")[0].split("/") for key in store.list(f"audit/{under}"))
+    return sorted({(parts[1], parts[2]) for parts in (*records, *entries) if len(parts) == 3})

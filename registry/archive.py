@@ -1,0 +1,257 @@
+"""Carries versions from home to home: out into an archive, and in again, all of it checked on arrival.
+
+What an archive says is believed only as far as the keys trusted here have signed it, and nothing of it is
+written before all of it was read. Bytes come first and the version's record last, so that an import that
+was interrupted shows nothing, and running it again goes on. Aliases do not travel, their history does.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import tarfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from judging.verdict import Verdict
+from registry.archive_layout import (
+    Archived,
+    content_of,
+    damaged,
+    image_tag,
+    open_layout,
+    put_version,
+    read_versions,
+    refuse_other_folders,
+)
+from registry.atomic import explained, sync_file, temporary_beside
+from registry.blobs import BlobStore
+from registry.descriptor import Descriptor
+from registry.digest import Digest
+from registry.errors import InfrastructureError, Refused
+from registry.evidence import parse_record, read_evidence, subjects_of
+from registry.file_layer import FileLayer
+from registry.manifest import Manifest
+from registry.memory_store import MemoryStore
+from registry.oci_layout import OciLayout
+from registry.predicates import ALIAS_MOVE
+from registry.publish import check_free, get_version
+from registry.publish import put_version as keep_version
+from registry.referrers import attachable
+from registry.store import Store
+from registry.trust import Trust
+from registry.verify import Holdings, contents, load_manifest
+from registry.verify_evidence import Said, check_release, doubt_of, read_said
+from registry.verify_image import MODELS, Heard, image_parts, read_small
+from registry.version import ModelVersion, parse_reference
+
+_READ_SIZE = 1 << 20
+_SHOWN = 3  # reasons worth naming
+_RECORD = re.compile(r"versions/([^/]+)/0*([1-9][0-9]*)\.json")
+
+
+@dataclass(frozen=True)
+class _Arrival:
+    """A version in an archive that was found whole, and signed by keys trusted here."""
+
+    version: ModelVersion
+    records: MemoryStore
+
+
+def export_version(held: Holdings, reference: str, folder: Path, heard: Heard) -> ModelVersion:
+    """Add a version to the archive in a folder: image, evidence, record; every byte is hashed on the way.
+
+    ``heard`` hears how many bytes each step wrote. Raises UsageError for an unknown version or a folder
+    that holds other things, Refused when the version is damaged or nobody trusted vouches for it.
+    """
+    refuse_other_folders(folder)
+    version = get_version(held.store, reference)
+    said = read_said(held.store, held.trust, version)
+    if said.damaged:
+        next_step = f"`headgate verify {reference}` shows everything that is wrong with it"
+        raise Refused(f"{reference} is not exported", why=" ".join(said.damaged), next_step=next_step)
+    check_release(version, said, held.trust)
+    records = dict(_records(held.store, held.trust, version))
+    layout = open_layout(folder)
+    config, layers = image_parts(held.layout, version.image)
+    for part in (config, *layers):
+        _copy_blob(held.layout, part, content_of(folder, part.digest), heard)
+    layout.tag(image_tag(version), layout.put_manifest(read_small(held.layout, version.image)))
+    layout.put_referrers(version.image, _bundles(records))
+    signed_by = {e.key_id for e in said.evidence}
+    put_version(layout, version, records, [key for key in held.trust.keys if key.key_id in signed_by])
+    return version
+
+
+def import_archive(held: Holdings, folder: Path, heard: Heard) -> list[ModelVersion]:
+    """Keep every version of an archive, under the numbers they have; what is here already stays as it is.
+
+    ``heard`` hears how many bytes each step read. Raises Refused, before anything is written, when
+    anything in the archive is damaged, not signed by keys trusted here, or would be another version's
+    number; UsageError when the folder is no archive.
+    """
+    arrivals = [_checked(held.trust, folder, archived, heard) for archived in read_versions(folder)]
+    for arrival in arrivals:
+        check_free(held.store, arrival.version)
+    return [_keep(held, folder, arrival, heard) for arrival in arrivals]
+
+
+def _records(store: Store, trust: Trust, version: ModelVersion) -> Iterator[tuple[str, bytes]]:
+    keys = [f"versions/{version.name}/{version.number:06d}.json"]
+    for digest in (version.source_manifest, version.weights_manifest):
+        load_manifest(store, digest)  # Refused when it is damaged
+        keys.append(f"manifests/{digest.hex}.json")
+    for subject in subjects_of(version):
+        keys += store.list(f"evidence/{subject.hex}/")
+    for key in keys:
+        data = store.get(key)
+        if data is None:
+            what = f"{version.reference} is not exported"
+            raise Refused(what, why=f"{key} is missing", next_step="restore the store from a backup")
+        yield key, data
+    # A move is signed, and its subject is the version's record: in another house it is evidence of history.
+    for key in store.list(f"audit/{version.name}/{version.gpu_class}/"):
+        data = store.get(key) or b""
+        if read_evidence(data, trust).subject == version.record_digest:
+            yield _evidence_key(version.record_digest, data), data
+
+
+def _copy_blob(layout: OciLayout, blob: Descriptor, target: Path, heard: Heard) -> None:
+    if target.is_file() and target.stat().st_size == blob.size:
+        return  # it took its name when it was whole
+    with layout.open_blob(blob.digest) as stream, explained(target), temporary_beside(target) as temporary:
+        _copy(stream, temporary, blob.digest, blob.size, heard)
+        temporary.replace(target)
+
+
+def _copy(stream: BinaryIO, target: Path, digest: Digest, size: int, heard: Heard) -> None:
+    """Write so many bytes of a stream to a file, on disk when this returns; Refused for another digest."""
+    hasher, left = hashlib.sha256(), size
+    with target.open("xb") as file:
+        while chunk := stream.read(min(left, _READ_SIZE)):
+            file.write(chunk)
+            hasher.update(chunk)
+            heard(len(chunk))
+            left -= len(chunk)
+    sync_file(target)
+    if hasher.hexdigest() != digest.hex:
+        why = f"what was read has the digest sha256:{hasher.hexdigest()}"
+        raise Refused(f"{digest} has been changed", why=why, next_step="restore it, or release again")
+
+
+def _checked(trust: Trust, folder: Path, archived: Archived, heard: Heard) -> _Arrival:
+    try:
+        reference = _reference(archived)
+        records = MemoryStore(dict(_wanted(archived, trust)))
+        version = get_version(records, reference)
+    except (InfrastructureError, ValueError) as problem:
+        raise damaged(folder, f"{archived.tag}: {problem}") from problem
+    _refuse_strangers(folder, archived, version)
+    said = read_said(records, trust, version)
+    here = Holdings(store=records, trust=trust, layout=open_layout(folder))
+    verdict = Verdict.of(contents(here, version, said, heard))
+    if not verdict.passed:
+        raise _refusal(folder, archived, said, trust, verdict)
+    return _Arrival(version, records)
+
+
+def _reference(archived: Archived) -> str:
+    found = [match for key in archived.records if (match := _RECORD.fullmatch(key))]
+    if len(found) != 1:
+        raise ValueError(f"it holds {len(found)} records of versions instead of one")
+    reference = f"{found[0][1]}/{found[0][2]}"
+    parse_reference(reference)
+    return reference
+
+
+def _wanted(archived: Archived, trust: Trust) -> Iterator[tuple[str, bytes]]:
+    """The records without moves of aliases that nobody trusted here has signed: another house's business."""
+    for key, data in archived.records.items():
+        if not key.startswith("evidence/"):
+            yield key, data
+            continue
+        evidence = parse_record(key, data, Digest(key.split("/")[1]), trust)
+        if evidence.kind != ALIAS_MOVE or not doubt_of(evidence, trust):
+            yield key, data
+
+
+def _refuse_strangers(folder: Path, archived: Archived, version: ModelVersion) -> None:
+    about = {f"evidence/{subject.hex}" for subject in subjects_of(version)}
+    own = {f"manifests/{d.hex}.json" for d in (version.source_manifest, version.weights_manifest)}
+    own.add(f"versions/{version.name}/{version.number:06d}.json")
+    if strange := [k for k in archived.records if k not in own and k.rpartition("/")[0] not in about]:
+        raise damaged(folder, f"{archived.tag} holds {strange[0]}, which is no part of {version.reference}")
+
+
+def _refusal(folder: Path, archived: Archived, said: Said, trust: Trust, verdict: Verdict) -> Refused:
+    unknown = {e.key_id for e in said.evidence if e.key_id and trust.find(e.key_id) is None}
+    what = f"Nothing is imported from {folder}"
+    if not unknown:
+        next_step = "copy the archive again, or export it again"
+        return Refused(what, why=" ".join(verdict.reasons()[:_SHOWN]), next_step=next_step)
+    # A key's id is the digest of its PEM, which is a blob of the archive.
+    files = [(name, path) for name, path in archived.keys.items() if path.name in unknown]
+    commands = "; ".join(f"`headgate keys trust {path} --name {name}`" for name, path in files)
+    ids = ", ".join(sorted(key_id[:12] for key_id in unknown))
+    return Refused(
+        what,
+        why=f"{archived.tag} is signed by keys not trusted here: {ids}",
+        next_step=f"compare them with their owners', then {commands or 'trust those that are right'}",
+    )
+
+
+def _keep(held: Holdings, folder: Path, arrival: _Arrival, heard: Heard) -> ModelVersion:
+    version, records, archive = arrival.version, arrival.records, open_layout(folder)
+    weights = load_manifest(records, version.weights_manifest)
+    config, layers = image_parts(archive, version.image)
+    for layer in layers:
+        _keep_layer(held, content_of(folder, layer.digest), layer, weights, heard)
+    held.layout.put_blob(read_small(archive, config.digest), config.media_type)
+    image = held.layout.put_manifest(read_small(archive, version.image))
+    held.layout.tag(f"{version.name}-{version.weights_set.short}", image)
+    kept = {key: records.get(key) or b"" for key in records.list("")}
+    for key, data in kept.items():
+        if not key.startswith("versions/"):
+            held.store.put_if_absent(key, data)
+    held.layout.put_referrers(version.image, _bundles(kept))
+    return keep_version(held.store, version)
+
+
+def _keep_layer(held: Holdings, whole: Path, layer: Descriptor, weights: Manifest, heard: Heard) -> None:
+    """Keep a layer as a header and a blob: weights lie on disk once."""
+    if held.layout.claim(layer):
+        return
+    if held.blobs is None:
+        raise ValueError("an archive cannot be imported into an archive")
+    with whole.open("rb") as file:
+        with tarfile.open(fileobj=file, mode="r:") as archive:
+            member = next(member for member in archive if member.isreg())
+        entry = weights.files[member.name.removeprefix(MODELS)]
+        file.seek(0)
+        header = file.read(member.offset_data)
+        if not held.blobs.claim([entry.digest]):
+            _add_blob(held.blobs, file, entry.digest, entry.size, heard)
+    kept = held.layout.put_file_layer(FileLayer(header, entry.digest, entry.size), heard)
+    if kept.digest != layer.digest:
+        why = f"made of it, the layer {layer.digest} has the digest {kept.digest}"
+        next_step = f"remove {held.blobs.path(entry.digest)} and import again"
+        raise Refused(f"The blob {entry.digest} has been changed here", why=why, next_step=next_step)
+
+
+def _add_blob(blobs: BlobStore, file: BinaryIO, digest: Digest, size: int, heard: Heard) -> None:
+    path = blobs.path(digest)
+    with explained(path), temporary_beside(path) as temporary:
+        _copy(file, temporary, digest, size, heard)
+        blobs.add_file(temporary, digest)
+
+
+def _bundles(records: Mapping[str, bytes]) -> list[bytes]:
+    """What is attached to the image: everything that is signed about it, but no moves of aliases."""
+    signed = attachable(data for key, data in records.items() if key.startswith("evidence/"))
+    return [data for data in signed if read_evidence(data, Trust()).kind != ALIAS_MOVE]
+
+
+def _evidence_key(subject: Digest, data: bytes) -> str:
+    return f"evidence/{subject.hex}/{Digest.of_bytes(data).hex}.json"

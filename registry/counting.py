@@ -1,0 +1,157 @@
+"""Which evidence about a version counts, and why the rest does not. Pure.
+
+It counts when a trusted key signed it that may sign its kind, when it speaks of this very version, and when
+it is neither too old nor from the future. Of several records the newest that counts decides. What a policy
+makes of that is ``policy``'s.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from functools import cached_property
+
+from judging.verdict import Outcome
+from registry.digest import Digest
+from registry.evidence import Evidence
+from registry.predicates import (
+    APPROVAL,
+    FETCH,
+    IMAGE_SIGNATURE,
+    QUANTIZE,
+    RELEASE,
+    ROLLOUT,
+    SANITY,
+    SBOM,
+    SCAN,
+    WEIGHTS_SIGNATURE,
+    is_document,
+)
+from registry.trust import Trust
+from registry.version import ModelVersion
+
+MAX_SKEW = timedelta(minutes=5)
+"""How far the clocks of two machines may be apart."""
+
+_EPOCH = datetime.min.replace(tzinfo=UTC)
+
+
+def newest_of(found: Iterable[Evidence], kind: str) -> Evidence | None:
+    """The newest record of a kind, or None; of several of one moment, one that did not pass."""
+    return max((e for e in found if e.kind == kind), key=_moment, default=None)
+
+
+def subject_of(version: ModelVersion, kind: str) -> Digest | None:
+    """The digest of a version that evidence of this kind speaks of; None where its record has none."""
+    subjects = {
+        FETCH: version.source_set,
+        QUANTIZE: version.weights_set,
+        SANITY: version.weights_set,
+        WEIGHTS_SIGNATURE: version.weights_set,
+        SBOM: version.runtime,
+        RELEASE: version.record_digest,
+        IMAGE_SIGNATURE: version.image,
+    }
+    return subjects.get(kind, version.release_digest)
+
+
+def is_satisfied(evidence: Evidence) -> bool:
+    """Whether it says yes: a passed verdict, or a statement that judges nothing."""
+    return evidence.verdict.passed if evidence.verdict else not _judges(evidence.kind)
+
+
+@dataclass(frozen=True)
+class Case:
+    """All evidence about a version, weighed at a moment (an aware time) by what the keys are trusted for."""
+
+    version: ModelVersion
+    found: tuple[Evidence, ...]
+    now: datetime
+    trust: Trust
+
+    def of(self, kind: str) -> list[Evidence]:
+        """What there is of a kind, whether or not it counts, newest first."""
+        return sorted((e for e in self.found if e.kind == kind), key=_moment, reverse=True)
+
+    def doubt(self, evidence: Evidence) -> str:
+        """Why a record does not count, whatever a policy says; or nothing."""
+        subject = subject_of(self.version, evidence.kind)
+        if evidence.subject != subject:
+            return f"it speaks of {evidence.subject}, not of {subject}"
+        trusted = self.trust.find(evidence.key_id)
+        if evidence.signer is None or trusted is None:
+            return evidence.doubt or "the key that signed it is not trusted here"
+        if not trusted.may_sign(evidence.kind):
+            return f"the key {trusted.name} may not sign {evidence.kind} evidence"
+        return self._misdated(evidence)
+
+    def age(self, evidence: Evidence) -> timedelta | None:
+        """How old it is; None where it is not dated, or was live before: then its age does not matter."""
+        at = dated(evidence)
+        return None if at is None or self.was_live else self.now - at
+
+    @cached_property
+    def was_live(self) -> bool:
+        """Whether a rollout of it succeeded: then it may come back whatever the age of its evidence."""
+        return any(e.facts.get("phase") == "succeeded" and not self.doubt(e) for e in self.of(ROLLOUT))
+
+    @cached_property
+    def releasers(self) -> frozenset[str | None]:
+        """The names of the keys that released it."""
+        return frozenset(e.signer for e in self.of(RELEASE) if not self.doubt(e))
+
+    @cached_property
+    def rejections(self) -> tuple[Evidence, ...]:
+        """What people who may approve have said against it, and not taken back."""
+        counting = [e for e in self.of(APPROVAL) if not self.doubt(e)]
+        return tuple(e for e in standing(counting) if not is_satisfied(e))
+
+    def waived_until(self, evidence: Evidence) -> date | None:
+        """The last day of the waiver for this scan (for what was live: of all days), or None without one."""
+        if evidence.kind != SCAN or not evidence.verdict or evidence.verdict.outcome is not Outcome.ERROR:
+            return None
+        try:
+            until = date.fromisoformat(evidence.facts["waiver"]["until"])
+        except (KeyError, TypeError, ValueError):
+            return None
+        return date.max if self.was_live else until
+
+    def _misdated(self, evidence: Evidence) -> str:
+        at = dated(evidence)
+        if at is None:
+            return "" if is_document(evidence.kind) else "it does not say when it was made"
+        ahead = at - self.now
+        # A pass from the future is not believed; a failure is, since no doubt is a pass.
+        if ahead > MAX_SKEW and is_satisfied(evidence):
+            return f"it is dated {_minutes(ahead)} in the future: the clock of a machine is wrong"
+        return ""
+
+
+def standing(counting: Iterable[Evidence]) -> list[Evidence]:
+    """The newest record of each signer."""
+    newest: dict[str | None, Evidence] = {}
+    for evidence in sorted(counting, key=_moment):
+        newest[evidence.signer] = evidence
+    return list(newest.values())
+
+
+def dated(evidence: Evidence) -> datetime | None:
+    """When it was made, in UTC; None when it does not say so, or not in ISO form."""
+    try:
+        at = datetime.fromisoformat(evidence.facts["at"])
+    except (KeyError, TypeError, ValueError):
+        return None
+    return at.astimezone(UTC) if at.tzinfo else at.replace(tzinfo=UTC)
+
+
+def _judges(kind: str) -> bool:
+    return kind not in {FETCH, QUANTIZE} and not is_document(kind)
+
+
+def _moment(evidence: Evidence) -> tuple[datetime, bool]:
+    return dated(evidence) or _EPOCH, not is_satisfied(evidence)
+
+
+def _minutes(span: timedelta) -> str:
+    return f"{span.total_seconds() / 60:.0f} minutes"

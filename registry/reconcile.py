@@ -1,0 +1,204 @@
+"""Finds what was begun and not ended, or has come apart, in the registry, each with its repair, if any.
+
+Nothing here vouches for anything: a version without its proof is released again, an alias that nobody
+trusted signed for is a person's to vouch for. What is only bytes is garbage collection's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from registry.alias import Alias
+from registry.alias_log import check_log, get_aliases, history, move_alias, places, roll_forward
+from registry.attachment import Attachment, attach, attachments, missing
+from registry.bundle import Signer
+from registry.digest import Digest
+from registry.errors import HeadgateError
+from registry.evidence import list_bundles, list_evidence, subjects_of
+from registry.lease import free_stale, holder_of
+from registry.oci_client import OciClient
+from registry.oci_layout import OciLayout
+from registry.predicates import RELEASE
+from registry.publish import list_versions, repair_index
+from registry.referrers import attachable
+from registry.store import Store
+from registry.trust import Trust
+from registry.version import ModelVersion
+
+Mend = Callable[[], bool]
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What is wrong, and what helps; ``mend`` does it and says whether it helped, None leaves it to people.
+
+    A ``harmless`` one needs nothing: it is over when the next run goes on from there.
+    """
+
+    what: str
+    remedy: str
+    mend: Mend | None = None
+    harmless: bool = False
+
+
+@dataclass(frozen=True)
+class Reconciler:
+    """A registry, and on whose behalf it is mended: ``run`` is the id that repairs are recorded under."""
+
+    store: Store
+    signer: Signer
+    trust: Trust
+    layout: OciLayout
+    who: str
+    run: str
+    now: datetime
+    connect: Callable[[Attachment], OciClient]
+
+    def problems(self) -> Iterator[Problem]:
+        """Everything that is wrong, one after the other; changes nothing. Raises HeadgateError."""
+        versions = list_versions(self.store)
+        yield from self._aliases()
+        yield from self._index(versions)
+        yield from self._half_published(versions)
+        yield from self._unlisted(versions)
+        yield from self._detached(versions)
+        yield from self._leases()
+
+    def _aliases(self) -> Iterator[Problem]:
+        for place in places(self.store):
+            sentences = check_log(self.store, self.trust, *place)
+            for sentence in sentences:
+                # Only lagging can be mended, and it is the only thing that can be wrong then.
+                mend = self._roll_forward(*place) if len(sentences) == 1 else None
+                yield Problem(sentence, "the alias record is brought up to date with its log", mend)
+
+    def _roll_forward(self, name: str, gpu_class: str) -> Mend:
+        return lambda: roll_forward(self.store, self.trust, name, gpu_class)
+
+    def _index(self, versions: list[ModelVersion]) -> Iterator[Problem]:
+        for name, known in _by_name(versions).items():
+            prefix = f"versions-by-content/{name}/"
+            indexed = {key.removeprefix(prefix) for key in self.store.list(prefix)}
+            contents = {version.content_digest.hex: version for version in known}
+            for content in sorted(contents.keys() - indexed):
+                what = f"{contents[content].reference} is not found by its content"
+                yield Problem(what, "the index names it again", self._repair_index(name))
+            for content in sorted(indexed - contents.keys()):
+                what = f"A publication of {name} with the content {content[:12]} has not ended"
+                yield Problem(what, "the next release of that content goes on with it", harmless=True)
+
+    def _repair_index(self, name: str) -> Mend:
+        return lambda: repair_index(self.store, name) is not None
+
+    def _half_published(self, versions: list[ModelVersion]) -> Iterator[Problem]:
+        judged = {key.split("/")[1] for key in self.store.list("evidence/")}
+        newest: dict[tuple[str, str], ModelVersion] = {}
+        for version in versions:
+            if version.record_digest.hex in judged:  # only the release's own summary hangs on it
+                newest[version.name, version.gpu_class] = version
+            elif version.source_set is not None:  # older versions have no summary
+                again = "release it again: what is done already is kept"
+                yield Problem(f"{version.reference} was published, and not attested", again)
+        for version in newest.values():
+            if self._never_candidate(version):
+                what = f"{version.reference} was released, and never became candidate"
+                yield Problem(what, "candidate is moved to it", self._make_candidate(version))
+
+    def _never_candidate(self, version: ModelVersion) -> bool:
+        try:
+            moves = history(self.store, self.trust, version.name, version.gpu_class)
+            aliases = get_aliases(self.store, self.trust, version.name, version.gpu_class)
+            released = list_evidence(self.store, version.record_digest, self.trust)
+        except HeadgateError:
+            return False  # told as a problem of the aliases, or of the evidence
+        candidates = [move for move in moves if move.alias is Alias.CANDIDATE]
+        if version.number in {aliases.candidate, *(move.target for move in candidates)}:
+            return False
+        # An older version that was released again since is the newer wish.
+        since = max((str(e.facts.get("at")) for e in released if e.kind == RELEASE and e.signer), default="")
+        return bool(since) and all(move.at < since for move in candidates)
+
+    def _make_candidate(self, version: ModelVersion) -> Mend:
+        def mend() -> bool:
+            move_alias(
+                self.store,
+                self.signer,
+                self.trust,
+                name=version.name,
+                gpu_class=version.gpu_class,
+                alias=Alias.CANDIDATE,
+                number=version.number,
+                at=self.now,
+                who=self.who,
+                why="reconciled: its release ended before this",
+                run=self.run,
+            )
+            return True
+
+        return mend
+
+    def _unlisted(self, versions: list[ModelVersion]) -> Iterator[Problem]:
+        """Evidence that does not lie beside the image in the local layout."""
+        for version in versions:
+            if not self.layout.has(version.image):
+                continue
+            try:
+                there = self.layout.bundles(version.image)
+                lacking = [data for data in self._said(version) if Digest.of_bytes(data) not in there]
+            except HeadgateError as damage:
+                yield Problem(str(damage), "mend that first, and reconcile again")
+                continue
+            if lacking:
+                what = f"{_records(len(lacking))} not beside the image of {version.reference}"
+                yield Problem(what, "they are attached", self._list(version.image, lacking))
+
+    def _list(self, image: Digest, bundles: list[bytes]) -> Mend:
+        return lambda: all(self.layout.put_referrer(image, bundle) for bundle in bundles)
+
+    def _detached(self, versions: list[ModelVersion]) -> Iterator[Problem]:
+        """Evidence that another tool's update has dropped from a registry's list of referrers."""
+        for place in attachments(self.store):
+            try:
+                said = [data for v in versions if v.image == place.image for data in self._said(v)]
+                with self.connect(place) as client:
+                    lacking = missing(client, place.image, said)
+            except HeadgateError as problem:
+                yield Problem(str(problem), "when the registry can be reached, reconcile again")
+                continue
+            if lacking:
+                what = f"{_records(len(lacking))} not attached to {place.repository}@{place.image}"
+                yield Problem(what, "they are attached again", self._attach(place, said))
+
+    def _attach(self, place: Attachment, bundles: list[bytes]) -> Mend:
+        def mend() -> bool:
+            with self.connect(place) as client:
+                attach(client, self.store, self.who, place.image, bundles)
+            return True
+
+        return mend
+
+    def _leases(self) -> Iterator[Problem]:
+        for key in self.store.list("leases/"):
+            if holder := holder_of(self.store, key):
+                what = f"The lease {key} is held by {holder}"
+                yield Problem(what, "it is freed, if its holder is dead", self._free(key), harmless=True)
+
+    def _free(self, key: str) -> Mend:
+        return lambda: free_stale(self.store, key)
+
+    def _said(self, version: ModelVersion) -> list[bytes]:
+        bundles = [list_bundles(self.store, subject).values() for subject in subjects_of(version)]
+        return attachable(data for found in bundles for data in found)
+
+
+def _by_name(versions: Iterable[ModelVersion]) -> Mapping[str, list[ModelVersion]]:
+    names: dict[str, list[ModelVersion]] = {}
+    for version in versions:
+        names.setdefault(version.name, []).append(version)
+    return names
+
+
+def _records(count: int) -> str:
+    return "1 record is" if count == 1 else f"{count} records are"

@@ -1,0 +1,117 @@
+"""What the answers and failures of an S3 service mean: wait, lost, or stop and say why. Pure.
+
+Codes as in Amazon's "Error responses" page, and as versitygw, MinIO and moto answer.
+"""
+
+from __future__ import annotations
+
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    ConnectionError,
+    HTTPClientError,
+    IncompleteReadError,
+    NoCredentialsError,
+    PartialCredentialsError,
+    SSLError,
+)
+from botocore.parsers import ResponseParserError
+
+from registry.errors import HeadgateError, InfrastructureError, UsageError
+
+FAILURES = (BotoCoreError, ClientError, ResponseParserError)
+"""Whatever a call may raise. A parser's error is an answer that was cut, or is no S3 answer."""
+
+_BUSY = {
+    *("SlowDown", "Throttling", "ThrottlingException", "RequestLimitExceeded", "TooManyRequests"),
+    *("RequestTimeout", "ConditionalRequestConflict", "OperationAborted"),
+}
+_CREDENTIALS = (
+    "check the credentials that boto3 finds here: AWS_PROFILE, AWS_ACCESS_KEY_ID or the machine's role"
+)
+_RIGHTS = (
+    "allow s3:GetObject, s3:PutObject, s3:DeleteObject and s3:ListBucket; without the last one even a key "
+    "that is missing looks forbidden"
+)
+_ENDPOINT = "check HEADGATE_STORE, and AWS_ENDPOINT_URL_S3 where the bucket is not Amazon's"
+_CLOCK = "set this machine's clock right (NTP): a signature is valid for a quarter of an hour"
+_UNABLE = "use a service that does If-None-Match and If-Match: without them two writers overwrite each other"
+_NEXT_STEPS = {
+    "AccessDenied": _RIGHTS,
+    "AllAccessDisabled": _RIGHTS,
+    "InvalidAccessKeyId": _CREDENTIALS,
+    "SignatureDoesNotMatch": _CREDENTIALS,
+    "ExpiredToken": _CREDENTIALS,
+    "XAdminUserNotFound": _CREDENTIALS,
+    "RequestTimeTooSkewed": _CLOCK,
+    "RequestExpired": _CLOCK,
+    "NotImplemented": _UNABLE,
+    "PreconditionFailed": "look for a proxy on the way that changes ETags: the value is still the old one",
+    "AuthorizationHeaderMalformed": "set AWS_REGION to the bucket's region",
+    "PermanentRedirect": "set AWS_REGION to the bucket's region",
+}
+_MISTAKES = {
+    "NoSuchBucket": "create the bucket, or correct HEADGATE_STORE",
+    "InvalidBucketName": "correct the bucket's name in HEADGATE_STORE",
+}
+
+
+def code_of(problem: Exception) -> str:
+    """The service's own word for it, such as ``NoSuchKey``; empty when it gave none."""
+    return str(problem.response.get("Error", {}).get("Code", "")) if isinstance(problem, ClientError) else ""
+
+
+def is_answer(problem: Exception) -> bool:
+    """Whether the service refused: then nothing was written. After anything else nobody knows."""
+    return isinstance(problem, ClientError) and _status(problem) < 500
+
+
+def is_lost(problem: Exception) -> bool:
+    """Whether the condition of a conditional write did not hold."""
+    return code_of(problem) in {"PreconditionFailed", "412"} or is_missing(problem)
+
+
+def is_missing(problem: Exception) -> bool:
+    """Whether there is no such key; a 404 without that word may come from anyone on the way."""
+    return code_of(problem) == "NoSuchKey"
+
+
+def is_folder_clash(problem: Exception) -> bool:
+    """Whether a service on a file system says that a key is the folder of another."""
+    return code_of(problem) in {"ObjectParentIsFile", "ExistingObjectIsDirectory"}
+
+
+def is_passing(problem: Exception) -> bool:
+    """Whether waiting helps."""
+    if isinstance(problem, ClientError):
+        busy = code_of(problem) in _BUSY or _status(problem) == 429
+        return busy or (_status(problem) >= 500 and code_of(problem) != "NotImplemented")
+    if isinstance(problem, SSLError):
+        return False
+    return isinstance(problem, ConnectionError | HTTPClientError | IncompleteReadError | ResponseParserError)
+
+
+def explained(problem: Exception, doing: str, place: str) -> HeadgateError:
+    """The error to raise: ``doing`` what, on the store ``place``, ended in this problem."""
+    code = code_of(problem)
+    what = f"Cannot {doing} in {place}"
+    why = _reason(problem)
+    if code in _MISTAKES:
+        return UsageError(what, why=why, next_step=_MISTAKES[code])
+    if isinstance(problem, NoCredentialsError | PartialCredentialsError):
+        return UsageError(what, why=why, next_step=_CREDENTIALS)
+    next_step = _NEXT_STEPS.get(code)
+    if next_step is None:
+        next_step = "try again; it may be overloaded or restarting" if is_passing(problem) else _ENDPOINT
+    return InfrastructureError(what, why=why, next_step=next_step)
+
+
+def _reason(problem: Exception) -> str:
+    if isinstance(problem, ClientError):
+        said = problem.response.get("Error", {})
+        return f"the service answered {_status(problem)} {said.get('Code', '')}: {said.get('Message', '')}"
+    return " ".join(str(problem).split())[:300] or type(problem).__name__
+
+
+def _status(problem: ClientError) -> int:
+    return int(problem.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 500))

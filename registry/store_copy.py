@@ -1,0 +1,109 @@
+"""Copies a whole store into another one: a backup, a restore, a move between a folder and a bucket.
+
+The copy is one-way. What a store only ever adds to is copied once and never changed; what moves (aliases,
+rollouts, pins) is read first and written last, so that a copy of a store in use is one it could have been
+in a moment ago. A store that has something the source has not is never written to: it is no older copy.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+
+from registry.digest import Digest
+from registry.errors import InfrastructureError, Refused
+from registry.store import Store
+
+_CLAIMS = "versions-by-content/"
+_MOVING = ("aliases/", "rollouts/", "pins/", "versions-newest/", _CLAIMS)
+"""What a store changes in place; a key that the source has no more is removed from the copy too."""
+_LEFT_BEHIND = ("leases/",)
+"""What belongs to processes that write to the source now."""
+_NAMED_BY_CONTENT = ("evidence/", "manifests/")
+_AT_ONCE = 16  # an object store answers each request slowly, and many at a time
+
+
+@dataclass(frozen=True)
+class Copied:
+    """How many records a copy has, how many of them were new or changed, and how many were removed."""
+
+    records: int
+    written: int
+    removed: int
+
+
+def copy_store(source: Store, target: Store, heard: Callable[[int, int], None]) -> Copied:
+    """Make ``target`` a copy of ``source``; again copies what is new. ``heard`` hears records done, and all.
+
+    Every record is read back. Raises Refused when the source has a damaged record, or the target one that
+    the source has not or has otherwise; InfrastructureError when a store cannot be reached.
+    """
+    first = (key for key in _keys(source, moving=True) if not key.startswith(_CLAIMS))
+    moving = {key: data for key in first if (data := source.get(key)) is not None}
+    fixed = _keys(source, moving=False)
+    if ahead := sorted({*_keys(target, moving=False)} - {*fixed}):
+        what = "The store to copy to is no older copy of the store to copy from"
+        why = f"it has {len(ahead)} records of its own, such as {ahead[0]}"
+        next_step = "name them the other way round, or choose an empty store; `headgate import` adds versions"
+        raise Refused(what, why=why, next_step=next_step)
+    written = removed = 0
+    total = len(fixed) + len(moving)
+    with _pool() as pool:
+        for number, new in enumerate(pool.map(partial(_copy_fixed, source, target), fixed), 1):
+            written += new
+            heard(number, total)
+        # Claims are read last: a version's is older than its record, so every record copied has one.
+        claims = list(source.list(_CLAIMS))
+        read = zip(claims, pool.map(source.get, claims), strict=True)
+        moving |= {key: data for key, data in read if data is not None}
+    total = len(fixed) + len(moving)
+    for number, (key, data) in enumerate(moving.items(), len(fixed) + 1):
+        written += _copy_moving(target, key, data)
+        heard(number, total)
+    for key in {*_keys(target, moving=True)} - moving.keys():
+        target.delete(key)
+        removed += 1
+    return Copied(total, written, removed)
+
+
+@contextlib.contextmanager
+def _pool() -> Iterator[ThreadPoolExecutor]:
+    pool = ThreadPoolExecutor(_AT_ONCE)
+    try:
+        yield pool
+    finally:
+        pool.shutdown(cancel_futures=True)  # after an error, nothing that has not begun
+
+
+def _keys(store: Store, *, moving: bool) -> list[str]:
+    keys = (key for key in store.list("") if not key.startswith(_LEFT_BEHIND))
+    return [key for key in keys if key.startswith(_MOVING) is moving]
+
+
+def _copy_fixed(source: Store, target: Store, key: str) -> bool:
+    data = source.get(key)
+    if data is None:
+        return False
+    if key.startswith(_NAMED_BY_CONTENT) and not key.endswith(f"/{Digest.of_bytes(data).hex}.json"):
+        next_step = "restore it from a backup, or remove it, and copy again"
+        raise Refused(f"The record {key} is damaged", why="it is not what its name says", next_step=next_step)
+    written = target.get(key) is None and target.put_if_absent(key, data)
+    if target.get(key) != data:
+        what = f"The record {key} is another one in the store to copy to"
+        why = "records are never changed, so the two stores have different histories"
+        raise Refused(what, why=why, next_step="choose an empty store; `headgate import` adds versions")
+    return written
+
+
+def _copy_moving(target: Store, key: str, data: bytes) -> bool:
+    before = target.get(key)
+    if before == data:
+        return False
+    if not target.compare_and_swap(key, before, data):
+        what = f"Something else writes {key} in the store to copy to"
+        next_step = "stop what uses that store, and copy again"
+        raise InfrastructureError(what, why="it changed while it was copied", next_step=next_step)
+    return True

@@ -1,0 +1,138 @@
+"""Whether what is said about a version is still what was signed, and who signed for the version as a whole.
+
+Damage and doubt are told apart: a damaged record is none, and one that nobody trusted signed counts for
+nothing. What the evidence says, and what that allows, is the policy's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from registry.errors import InfrastructureError, Refused
+from registry.evidence import Evidence, parse_record, read_evidence, subjects_of
+from registry.oci_layout import OciLayout
+from registry.predicates import RELEASE, WEIGHTS_SIGNATURE
+from registry.referrers import fallback_tag
+from registry.store import Store
+from registry.trust import Trust
+from registry.verify_image import check_listed
+from registry.version import ModelVersion
+
+_SIGN = "`headgate keys list` shows which keys are trusted; `headgate store upgrade` signs older evidence"
+
+
+@dataclass(frozen=True)
+class Said:
+    """All evidence about a version: what can be read, and a sentence for each record that is damaged."""
+
+    evidence: tuple[Evidence, ...]
+    damaged: tuple[str, ...]
+
+    def counted(self, trust: Trust) -> list[Evidence]:
+        """What a key trusted for its kind has signed."""
+        return [e for e in self.evidence if not doubt_of(e, trust)]
+
+
+def read_said(store: Store, trust: Trust, version: ModelVersion) -> Said:
+    """Every record about every digest of a version; one that is damaged hides no other."""
+    evidence: list[Evidence] = []
+    damaged: list[str] = []
+    for subject in subjects_of(version):
+        for key in store.list(f"evidence/{subject.hex}/"):
+            data = store.get(key)
+            try:
+                evidence += [parse_record(key, data, subject, trust)] if data is not None else []
+            except InfrastructureError as damage:
+                damaged.append(str(damage))
+    return Said(tuple(evidence), tuple(damaged))
+
+
+def doubt_of(evidence: Evidence, trust: Trust) -> str:
+    """Why a record does not count, or nothing."""
+    key = trust.find(evidence.key_id) if evidence.signer else None
+    if key is None:
+        return evidence.doubt
+    return "" if key.may_sign(evidence.kind) else f"the key {key.name} may not sign {evidence.kind}"
+
+
+def check_record(evidence: Evidence, counted: Iterable[Evidence], trust: Trust) -> str:
+    """Who signed a record; Refused when nobody trusted did and nothing of its kind takes its place."""
+    doubt = doubt_of(evidence, trust)
+    if not doubt:
+        return f"{evidence.digest} is signed by {evidence.signer}"
+    if any((e.kind, e.subject) == (evidence.kind, evidence.subject) for e in counted):
+        return f"{evidence.digest} does not count ({doubt}); other evidence of its kind does"
+    raise Refused(
+        f"The {evidence.kind} evidence {evidence.digest} does not count", why=doubt, next_step=_SIGN
+    )
+
+
+def check_release(version: ModelVersion, said: Said, trust: Trust) -> str:
+    """Who vouches for the record as a whole; Refused when nobody trusted does, or for something else."""
+    releases = [e for e in said.counted(trust) if (e.kind, e.subject) == (RELEASE, version.record_digest)]
+    if not releases:
+        why = f"no release statement about {version.record_digest} is signed by a key trusted here"
+        raise Refused(f"Nobody vouches for the record of {version.reference}", why=why, next_step=_SIGN)
+    for release in releases:
+        _check_statement(version, release, said)
+    signers = ", ".join(sorted({e.signer for e in releases if e.signer}))
+    return f"{version.record_digest} is vouched for by {signers}"
+
+
+def _check_statement(version: ModelVersion, release: Evidence, said: Said) -> None:
+    expected = {"release": version.release_digest, "weights": version.weights_set, "image": version.image}
+    kept = {str(e.digest) for e in said.evidence}
+    wrong = ""
+    if release.facts.get("version") != version.reference:
+        wrong = f"it is about {release.facts.get('version')}"
+    elif others := [name for name, digest in expected.items() if release.also.get(name) != digest]:
+        wrong = f"it names another {' and '.join(others)}"
+    elif release.verdict is None or not release.verdict.passed:
+        wrong = f"it says {release.verdict.outcome if release.verdict else 'nothing'}"
+    elif gone := sorted(set(release.facts.get("evidence", ())) - kept):
+        wrong = f"it rests on evidence that is not here: {', '.join(gone)}"
+    if wrong:
+        what = f"The release statement {release.digest} does not hold for {version.reference}"
+        raise Refused(what, why=wrong, next_step="restore the store from a backup, or release it again")
+
+
+def check_weights_signature(version: ModelVersion, said: Said, trust: Trust) -> str:
+    """Who signed the weights, file by file; Refused when nobody trusted did."""
+    wanted = (WEIGHTS_SIGNATURE, version.weights_set)
+    signers = {e.signer for e in said.counted(trust) if (e.kind, e.subject) == wanted and e.signer}
+    if not signers:
+        why = "no trusted key has signed their files"
+        raise Refused(f"The weights of {version.reference} are not signed", why=why, next_step=_SIGN)
+    return f"{version.weights_set} is signed by {', '.join(sorted(signers))}"
+
+
+def check_attached(layout: OciLayout, version: ModelVersion, said: Said, trust: Trust) -> str:
+    """What is attached to the image; Refused when damaged, foreign, or without the release statement."""
+    try:
+        attached = layout.bundles(version.image)
+        for referrer in layout.referrers(version.image):
+            for part in layout.parts(referrer):
+                layout.read(part.digest)
+        foreign = [digest for digest in attached if digest not in {e.digest for e in said.evidence}]
+        doubts = {digest: read_evidence(attached[digest], trust).doubt for digest in foreign}
+    except (InfrastructureError, ValueError) as problem:
+        what = f"What is attached to the image {version.image} is damaged"
+        raise Refused(what, why=str(problem), next_step=_attach(version)) from problem
+    if wrong := [f"{digest}: {doubt}" for digest, doubt in doubts.items() if doubt]:
+        what = f"The image {version.image} carries statements that are not in the store"
+        raise Refused(what, why="; ".join(wrong), next_step="remove them, or trust the keys that signed them")
+    if listed := layout.resolve(fallback_tag(version.image)):
+        check_listed(layout, listed.digest)
+    if not _releases(said.counted(trust), version) & attached.keys():
+        what = f"The image {version.image} does not carry its release statement"
+        raise Refused(what, why=f"{len(attached)} others are attached", next_step=_attach(version))
+    return f"{len(attached)} statements travel with the image"
+
+
+def _releases(counted: Sequence[Evidence], version: ModelVersion) -> set[object]:
+    return {e.digest for e in counted if (e.kind, e.subject) == (RELEASE, version.record_digest)}
+
+
+def _attach(version: ModelVersion) -> str:
+    return f"release {version.reference} again, or import it: that attaches what is signed about it"

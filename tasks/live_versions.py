@@ -1,0 +1,150 @@
+"""What is live on this machine: versions that aliases, rollbacks, fleets and pins name, and what they need.
+
+Whatever cannot be read here is an error, never an absence: on it hangs what may be removed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
+from itertools import groupby
+from pathlib import Path
+
+from fleet.local_files import FleetFiles
+from fleet.router import ReplicaSpec
+from fleet.status import RolloutStatus
+from registry.alias_log import all_aliases, history
+from registry.alias_move import Move
+from registry.dir_store import DirStore
+from registry.errors import InfrastructureError, UsageError
+from registry.garbage import IN_A_FLEET, Kind, Retention, live_names, live_versions
+from registry.manifest import Manifest
+from registry.pins import list_pins
+from registry.publish import get_version
+from registry.store import Store
+from registry.version import ModelVersion
+from registry.version_contents import read_manifest
+from tasks.workplace import Workplace
+
+_MALFORMED = (OSError, ValueError, KeyError, TypeError, AttributeError)
+
+
+@dataclass(frozen=True)
+class LiveVersions:
+    """What is live at ``now`` (an aware time). Reads each record once, when it is first asked for."""
+
+    place: Workplace
+    retention: Retention
+    now: datetime
+
+    @cached_property
+    def reasons(self) -> dict[str, list[str]]:
+        """The references, each with why it is live, for people. Raises InfrastructureError."""
+        return {reference: why for _, found in self._found for reference, why in found.items()}
+
+    @cached_property
+    def versions(self) -> list[tuple[ModelVersion, list[Manifest]]]:
+        """The versions, each with the manifests of its weights and its source. Raises InfrastructureError."""
+        return [
+            (version, _manifests(store, version))
+            for store, found in self._found
+            for version in _versions(store, found)
+        ]
+
+    def names(self) -> dict[Kind, set[str]]:
+        """The names of everything live versions and replicas need, by kind. Raises InfrastructureError."""
+        names = live_names(self.versions)
+        # By name as well: a fleet may serve what another store's version, or none any more, stands for.
+        names[Kind.WEIGHTS] |= {name for spec in self._replicas for name in self._folders(spec)}
+        return names
+
+    @cached_property
+    def _found(self) -> list[tuple[Store, dict[str, list[str]]]]:
+        # What was released into the home before HEADGATE_STORE was set is not garbage.
+        own = [DirStore(self.place.home.store)] if os.environ.get("HEADGATE_STORE") else []
+        return [(store, self._in(store)) for store in (self.place.store, *own)]
+
+    def _in(self, store: Store) -> dict[str, list[str]]:
+        trust = self.place.trust
+        aliases = all_aliases(store, trust)
+        names = sorted({name for name, _ in aliases})
+        moves = [move for name in names for move in _whole(history(store, trust, name))]
+        revisions = [spec.revision for spec in self._replicas]
+        pins = [pin.version for pin in list_pins(store)]
+        return live_versions(aliases, moves, revisions, pins, self.now, self.retention)
+
+    @cached_property
+    def _replicas(self) -> list[ReplicaSpec]:
+        """What the local fleets serve, are about to serve, or go back to."""
+        store, folder = self.place.fleet_store, self.place.home.fleets
+        specs: list[ReplicaSpec] = []
+        for key in store.list("rollouts/"):
+            specs += _status_specs(key, store.get(key))
+        for fleet in sorted(folder.iterdir()) if folder.is_dir() else ():
+            specs += _desired_specs(fleet)
+        return specs
+
+    def _folders(self, spec: ReplicaSpec) -> Iterator[str]:
+        """The weights folders a replica loads from, by the request file in its command."""
+        for path in map(Path, spec.argv):
+            if path.parent == self.place.home.cache / "serve" and path.exists():
+                try:
+                    yield Path(json.loads(path.read_bytes())["model_dir"]).name
+                except _MALFORMED as problem:
+                    raise _unknown(f"the request file {path} of {spec.revision}", problem) from problem
+
+
+def _whole(moves: list[Move]) -> list[Move]:
+    """The moves, when none is missing: a lost one may have named a version to keep."""
+    for (name, gpu_class), log in groupby(moves, key=lambda move: (move.name, move.gpu_class)):
+        numbers = [move.number for move in log]
+        if numbers != list(range(1, len(numbers) + 1)):
+            raise _unknown(f"the alias log of {name} on {gpu_class}", LookupError("moves are missing"))
+    return moves
+
+
+def _versions(store: Store, live: dict[str, list[str]]) -> Iterator[ModelVersion]:
+    for reference, reasons in live.items():
+        try:
+            yield get_version(store, reference)
+        except UsageError as missing:
+            if reasons != [IN_A_FLEET]:
+                raise _unknown(f"the version {reference} ({', '.join(reasons)})", missing) from missing
+
+
+def _status_specs(key: str, data: bytes | None) -> list[ReplicaSpec]:
+    try:
+        status = RolloutStatus.from_json(json.loads(data)) if data else None
+    except _MALFORMED as problem:
+        raise _unknown(f"the rollout status {key}", problem) from problem
+    return [spec for spec in (status.canary, status.stable) if spec] if status else []
+
+
+def _desired_specs(folder: Path) -> list[ReplicaSpec]:
+    try:
+        desired = FleetFiles(folder).read_desired()
+    except _MALFORMED as problem:
+        raise _unknown(f"what the fleet {folder.name} wants", problem) from problem
+    return list(desired.replicas) if desired else []
+
+
+def _manifests(store: Store, version: ModelVersion) -> list[Manifest]:
+    found = []
+    for digest in sorted({version.weights_manifest, version.source_manifest}):
+        manifest = read_manifest(store, digest)
+        if manifest is None:
+            raise _unknown(f"the manifest {digest} of {version.reference}", LookupError("it is not there"))
+        found.append(manifest)
+    return found
+
+
+def _unknown(what: str, problem: Exception) -> InfrastructureError:
+    return InfrastructureError(
+        f"It cannot be told what is live, and nothing was removed: {what} cannot be read",
+        why=f"{type(problem).__name__}: {problem}",
+        next_step="restore it from a backup, or see what `headgate reconcile` says; then try again",
+    )

@@ -1,0 +1,135 @@
+"""approve, stage, history, vouch: what a person decides, with a key of their own."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cli.main import main
+from registry.alias import Aliases
+from registry.alias_log import get_aliases
+from registry.signing import KeySigner
+from registry.version import ModelVersion
+from tests.simulators.released import TinyHome, release, tiny_home
+
+FOUR_EYES = "staging: [{kind: quality}, {kind: release}, {kind: approval, four_eyes: true}]"
+
+
+@pytest.fixture
+def tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> TinyHome:
+    """A home whose key released one version, and is used by the commands."""
+    tiny = tiny_home(tmp_path / "home")
+    monkeypatch.setenv("HEADGATE_HOME", str(tiny.home.root))
+    monkeypatch.delenv("HEADGATE_STORE", raising=False)
+    monkeypatch.setenv("HEADGATE_ACTOR", "bob@desk")
+    monkeypatch.setenv("KEY", tiny.signer.to_pem().decode())
+    monkeypatch.setenv("HEADGATE_SIGNING_KEY", "env:KEY")
+    return tiny
+
+
+@pytest.fixture
+def version(tiny: TinyHome) -> ModelVersion:
+    """tiny/1, candidate and in production."""
+    return release(tiny)
+
+
+def as_person(tiny: TinyHome, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From now on the commands sign with this person's key, which is trusted."""
+    key = KeySigner.generate()
+    tiny.trusts(name, key)
+    monkeypatch.setenv("KEY", key.to_pem().decode())
+
+
+def told(capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(capsys.readouterr().out.splitlines()[-1])
+    return found
+
+
+def test_staging_follows_the_policy(
+    tiny: TinyHome, version: ModelVersion, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A version with its evidence is staged, and the history says by whom and why."""
+    assert main(["stage", "tiny/1", "--why", "soak test", "--json"]) == 0
+    assert told(capsys)["aliases"]["staging"] == 1
+    assert main(["history", "tiny", "--json"]) == 0
+    last = told(capsys)["moves"][-1]
+    assert (last["alias"], last["who"], last["why"], last["doubt"]) == (
+        "staging",
+        "bob@desk",
+        "soak test",
+        "",
+    )
+    assert main(["history", "tiny"]) == 0
+    assert "soak test" in capsys.readouterr().out
+
+
+def test_four_eyes(
+    tiny: TinyHome, version: ModelVersion, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whoever released cannot approve alone: another person's key has to, and may take it back."""
+    tiny.home.policy.write_text(FOUR_EYES)
+    assert main(["approve", "tiny/1", "--why", "I made it", "--json"]) == 0
+    assert "the release as well" in told(capsys)["missing"]["staging"][0]
+    assert main(["stage", "tiny/1"]) == 20
+    as_person(tiny, "ann", monkeypatch)
+    assert main(["approve", "tiny/1", "--why", "read the report", "--json"]) == 0
+    answer = told(capsys)
+    assert (answer["approved"], answer["signer"], answer["missing"]["staging"]) == ("tiny/1", "ann", [])
+    assert main(["approve", "tiny/1", "--why", "saw a leak", "--reject"]) == 0
+    assert "ann rejected it on" in capsys.readouterr().out
+    assert main(["stage", "tiny/1"]) == 20
+    assert "saw a leak" in capsys.readouterr().err
+    assert main(["approve", "tiny/1", "--why", "fixed", "--json"]) == 0
+    assert main(["stage", "tiny/1"]) == 0
+    assert get_aliases(tiny.store, tiny.trust, "tiny", "cpu") == Aliases(1, 1, 1)
+
+
+def test_an_approval_that_will_not_count_is_said_to(
+    tiny: TinyHome, version: ModelVersion, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A key nobody trusts here may sign, but nothing is staged by it."""
+    monkeypatch.setenv("KEY", KeySigner.generate().to_pem().decode())
+    assert main(["approve", "tiny/1", "--why", "me", "--json"]) == 0
+    output = capsys.readouterr()
+    assert json.loads(output.out)["signer"] is None
+    assert "not trusted here" in output.err
+    assert main(["stage", "tiny/1"]) == 2
+    assert "may not move aliases" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["stage", "tiny/9"], "There is no version tiny/9"),
+        (["approve", "tiny", "--why", "x"], "NAME/NUMBER"),
+        (["approve", "tiny/1", "--why", " "], "--why is empty"),
+        (["history", "Tiny!"], "not a name"),
+        (["history", "tinny"], "did you mean 'tiny'?"),
+        (["vouch", "tiny", "--gpu-class", "H100!", "--why", "x"], "not a name"),
+    ],
+)
+def test_mistakes_are_told_in_a_sentence(
+    version: ModelVersion, arguments: list[str], says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With exit code 2 and without a traceback."""
+    assert main(arguments) == 2
+    assert says in capsys.readouterr().err
+
+
+def test_a_lost_key_is_got_over_by_vouching(
+    tiny: TinyHome, version: ModelVersion, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Without the old key nobody believes the aliases until somebody signs for them."""
+    as_person(tiny, "ann", monkeypatch)
+    trusted = tiny.home.keys / "trusted.yaml"
+    assert main(["keys", "distrust", "builder"]) == 0
+    assert "builder" not in trusted.read_text()
+    assert main(["history", "tiny"]) == 0
+    assert "Move 2 on cpu is in doubt: it is signed by the key" in capsys.readouterr().err
+    assert main(["stage", "tiny/1"]) == 2
+    assert main(["vouch", "tiny", "--gpu-class", "cpu", "--why", "laptop stolen", "--json"]) == 0
+    assert told(capsys)["aliases"]["production"] == 1
+    assert get_aliases(tiny.store, tiny.trust, "tiny", "cpu") == Aliases(1, None, 1)

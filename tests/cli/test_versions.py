@@ -1,0 +1,165 @@
+"""``headgate versions``, ``show`` and ``diff``: for people, for programs, and as a page."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cli.main import main
+from judging.verdict import Outcome
+from registry.alias import Alias
+from registry.alias_log import move_alias
+from registry.blobs import BlobStore
+from registry.digest import Digest, canonical_json
+from registry.dir_store import DirStore
+from registry.evidence import record
+from registry.home import Home
+from registry.key_ring import distrust_key, load_trust, open_signer
+from registry.publish import publish
+from registry.version import ModelVersion
+from tests.simulators.history import HOSTILE, evidence_of
+from tests.simulators.records import digest, draft
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
+    """A home with a key of its own for the command."""
+    monkeypatch.setenv("HEADGATE_HOME", str(tmp_path / "my home"))
+    return Home(tmp_path / "my home")
+
+
+def release(home: Home, *, layers: int, alias: Alias = Alias.CANDIDATE, **changes: Any) -> ModelVersion:
+    """A version with bytes, evidence and an alias."""
+    store, blobs, signer = DirStore(home.store), BlobStore(home.blobs), open_signer({}, home)
+    folder = home.root.parent / f"made-{layers}"
+    folder.mkdir()
+    (folder / "config.json").write_text(json.dumps({"layers": layers}))
+    manifest = blobs.add_tree(folder)
+    data = canonical_json(manifest.to_json())
+    store.put_if_absent(f"manifests/{Digest.of_bytes(data).hex}.json", data)
+    weights = {"weights_set": manifest.set_digest, "weights_manifest": Digest.of_bytes(data)}
+    version = publish(store, draft(runtime=digest(f"runtime {layers}"), **weights))
+    for evidence in evidence_of(version, day=layers, **changes):
+        record(store, signer, evidence)
+    move = {"name": version.name, "gpu_class": version.gpu_class, "alias": alias, "number": version.number}
+    at = datetime(2026, 11, layers, tzinfo=UTC)
+    move_alias(store, signer, load_trust(home), at=at, who="ada", why="[/] released", **move)
+    return version
+
+
+def told(capsys: pytest.CaptureFixture[str], *arguments: str) -> Any:
+    """What a program is told."""
+    assert main([*arguments, "--json"]) == 0
+    return json.loads(capsys.readouterr().out)
+
+
+def test_a_version_is_shown_with_its_history(home: Home, capsys: pytest.CaptureFixture[str]) -> None:
+    """Verdict first, whole digests, findings, signers, moves; markup in foreign text is text."""
+    version = release(home, layers=1, note=f"as good as before {HOSTILE}")
+    assert main(["show", "tiny/1"]) == 0
+    shown = capsys.readouterr().out
+    assert shown.splitlines()[0].split() == ["tiny/1", "May", "be", "promoted", "candidate"]
+    assert "as good as before" in shown
+    assert "[/] released" in shown
+    assert "\x1b" not in shown
+    assert str(version.release_digest) in shown
+    value = told(capsys, "show", "tiny/1")
+    assert value["version"]["name"] == "tiny"
+    assert value["aliases"] == ["candidate"]
+    assert {node["title"]: node["mark"] for node in value["nodes"]}["quality"] == "pass"
+    assert {e["kind"] for e in value["evidence"]} >= {"quality", "scan", "rollout"}
+    assert value["moves"][0]["why"] == "[/] released"
+
+
+def test_what_keeps_a_version_from_users_is_said(home: Home, capsys: pytest.CaptureFixture[str]) -> None:
+    """The policy's own sentences, before anything else."""
+    release(home, layers=1, quality=Outcome.FAIL)
+    value = told(capsys, "show", "tiny/1")
+    assert value["standing"] == "May not be promoted"
+    assert "fail" in value["missing"]["production"][0]
+    assert main(["show", "tiny/1"]) == 0
+    assert "what keeps it from staging and production" in capsys.readouterr().out
+
+
+def test_a_page_is_written(home: Home, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """To the file that was named, whatever folder it needs."""
+    release(home, layers=1)
+    page = tmp_path / "reports" / "tiny.html"
+    assert main(["show", "tiny/1", "--html", str(page)]) == 0
+    assert page.read_text(encoding="utf-8").startswith("<!doctype html>")
+    assert str(page) in capsys.readouterr().err.replace("\n", "")
+
+
+def test_a_page_that_cannot_be_written_is_an_error_in_words(
+    home: Home, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A folder in the way is no traceback."""
+    release(home, layers=1)
+    (tmp_path / "taken").mkdir()
+    assert main(["show", "tiny/1", "--html", str(tmp_path / "taken")]) == 40
+    assert "Cannot write" in capsys.readouterr().err
+
+
+def test_versions_are_listed_with_their_aliases(home: Home, capsys: pytest.CaptureFixture[str]) -> None:
+    """One look at the aliases for all of them."""
+    release(home, layers=1, alias=Alias.PRODUCTION)
+    release(home, layers=2, alias=Alias.PRODUCTION)
+    listed = told(capsys, "versions")["versions"]
+    assert [(v["number"], v["aliases"]) for v in listed] == [(1, ["previous"]), (2, ["production"])]
+    assert main(["versions", "tiny"]) == 0
+    assert "production" in capsys.readouterr().out
+    assert told(capsys, "versions", "other")["versions"] == []
+
+
+def test_thousands_of_versions_are_listed_whole(home: Home, capsys: pytest.CaptureFixture[str]) -> None:
+    """A line each, the newest too."""
+    store = DirStore(home.store)
+    for number in range(1, 1003):
+        record_of = draft(weights_set=digest(str(number))).numbered(number)
+        (home.store / "versions" / "tiny").mkdir(parents=True, exist_ok=True)
+        (home.store / "versions" / "tiny" / f"{number:06d}.json").write_bytes(
+            canonical_json(record_of.to_json())
+        )
+    assert len(list(store.list("versions/"))) == 1002
+    assert main(["versions"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert (len(lines), lines[0].split()[0], lines[-1].split()[0]) == (1003, "version", "tiny/1002")
+
+
+def test_two_versions_are_compared(home: Home, capsys: pytest.CaptureFixture[str]) -> None:
+    """Configuration by key, packages by version, gates side by side."""
+    release(home, layers=1, score=0.71)
+    release(home, layers=2, score=0.74)
+    value = told(capsys, "diff", "tiny/1", "tiny/2")
+    assert value["changed"] == ["weights", "model configuration", "runtime packages"]
+    assert value["sections"]["model configuration"]["changes"] == [
+        {"what": "config.json: layers", "before": 1, "after": 2}
+    ]
+    scores = next(m for m in value["gates"] if m["name"] == "source/arith")
+    assert (scores["before"]["candidate"], scores["after"]["candidate"]) == (0.71, 0.74)
+    assert main(["diff", "tiny/1", "tiny/2"]) == 0
+    shown = capsys.readouterr().out
+    assert "0.74 pass" in shown
+    assert "vllm" in shown
+    assert main(["diff", "tiny/1", "tiny/1"]) == 0
+    assert "are the same" in capsys.readouterr().err
+
+
+def test_a_key_that_is_not_trusted_any_more_is_named(home: Home, capsys: pytest.CaptureFixture[str]) -> None:
+    """What it signed does not count, and the error says what to do."""
+    release(home, layers=1)
+    for key in load_trust(home).keys:
+        distrust_key(home, key.name)
+    assert main(["show", "tiny/1"]) == 40
+    assert "headgate keys trust" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("arguments", [["show", "tiny/9"], ["diff", "tiny/1", "tiny/9"], ["diff", "x", "y"]])
+def test_an_absent_version_is_a_usage_error(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """With the next step, and no traceback."""
+    assert main(arguments) == 2
+    assert "Next" in capsys.readouterr().err

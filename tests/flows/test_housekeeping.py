@@ -1,0 +1,89 @@
+"""``headgate gc`` and ``headgate reconcile`` as flows: nothing without --apply, words, exit codes."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cli.main import main
+from flows.collect_garbage import collect_garbage
+from tests.simulators.released import TinyHome, release, tiny_home
+
+pytestmark = pytest.mark.usefixtures("prefect_api")
+
+
+@pytest.fixture
+def at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> TinyHome:
+    """A home with a released version, for the command."""
+    made = tiny_home(tmp_path / "home")
+    release(made)
+    monkeypatch.setenv("HEADGATE_HOME", str(made.home.root))
+    return made
+
+
+def _told(capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
+    told: dict[str, Any] = json.loads(capsys.readouterr().out.splitlines()[-1])
+    return told
+
+
+def _old_leftover(at: TinyHome) -> Path:
+    left = at.home.blobs / "sha256" / ".tmp-1-aa"
+    left.write_bytes(b"x" * 4200)
+    os.utime(left, (0, 0))
+    return left
+
+
+def test_a_dry_run_shows_and_apply_removes(at: TinyHome, capsys: pytest.CaptureFixture[str]) -> None:
+    """The table says what stays and why, and what goes."""
+    left = _old_leftover(at)
+    assert main(["gc"]) == 0
+    told = capsys.readouterr()
+    shown = " ".join(told.out.split())
+    assert "production on cpu" in shown
+    assert "leftovers of dead writers" in shown
+    assert "4.2 kB would be freed: add --apply" in told.err
+    assert left.exists()
+    assert main(["gc", "--apply", "--json"]) == 0
+    assert _told(capsys)["kinds"] == [{"kind": "leftovers of dead writers", "count": 1, "bytes": 4200}]
+    assert not left.exists()
+
+
+@pytest.mark.parametrize("grace", ["0h", "soon", "-1d", "1"])
+def test_a_time_that_is_none_is_a_usage_error(grace: str) -> None:
+    """Named by its key, with what would be one."""
+    state = collect_garbage(apply=True, grace=grace, return_state=True)
+    assert state.is_failed()
+    assert f"grace must be a duration such as 90d, 12h, 30m or 2w, not '{grace}'" in state.message
+
+
+def test_reconcile_ends_with_ten_while_something_is_left(
+    at: TinyHome, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A lagging alias record is open in a dry run, mended with --apply, and gone then."""
+    record = at.home.store / "aliases" / "tiny" / "cpu.json"
+    old = record.read_bytes()
+    release(at, weights={"model.safetensors": b"other"})
+    assert main(["reconcile", "--apply"]) == 0  # what was said about the shared source since
+    record.write_bytes(old)
+    assert main(["reconcile", "--json"]) == 10
+    told = _told(capsys)
+    assert (told["left"], told["ok"]) == (1, False)
+    assert "lags behind its log" in told["problems"][0]["what"]
+    assert main(["reconcile", "--apply"]) == 0
+    assert "mended" in capsys.readouterr().out
+    assert main(["reconcile"]) == 0
+    assert "Everything is whole" in capsys.readouterr().err
+
+
+def test_a_version_that_is_half_here_is_told(at: TinyHome, capsys: pytest.CaptureFixture[str]) -> None:
+    """Production could not start again: that is worth an alarm."""
+    lost = max(at.blobs.digests(), key=lambda digest: at.blobs.path(digest).stat().st_size)
+    at.blobs.discard(lost, float("inf"))
+    assert main(["reconcile", "--json"]) == 10
+    [problem] = _told(capsys)["problems"]
+    assert "tiny/1 is not whole on this machine: 1 of its 3 files are gone" in problem["what"]
+    assert problem["remedy"] == "release it again, or import it"

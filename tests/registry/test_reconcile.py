@@ -1,0 +1,200 @@
+"""Reconcile: whatever died half-way is found, and mended where nothing has to be vouched for."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from registry.alias import Alias
+from registry.alias_log import get_aliases, history
+from registry.attachment import Attachment, attach, missing
+from registry.digest import Digest
+from registry.errors import InfrastructureError
+from registry.evidence import list_bundles, record, subjects_of
+from registry.lease import Contender, holder_of
+from registry.oci_client import OciClient, Repository
+from registry.publish import publish
+from registry.reconcile import Problem, Reconciler
+from registry.referrers import fallback_tag
+from registry.version import ModelVersion
+from tests.simulators.images import bundle, push_image
+from tests.simulators.oci_registry import RegistrySimulator
+from tests.simulators.records import draft
+from tests.simulators.released import WHEN, TinyHome, move, release, release_statement, tiny_home
+
+
+@pytest.fixture
+def at(tmp_path: Path) -> TinyHome:
+    """A home with a released version."""
+    made = tiny_home(tmp_path / "home")
+    release(made)
+    return made
+
+
+def _unreachable(place: Attachment) -> OciClient:
+    raise InfrastructureError(f"{place.repository} does not answer")
+
+
+def _reconciler(at: TinyHome) -> Reconciler:
+    return Reconciler(
+        store=at.store,
+        signer=at.signer,
+        trust=at.trust,
+        layout=at.layout,
+        who="ada@workshop",
+        run="run-2",
+        now=WHEN + timedelta(days=1),
+        connect=_unreachable,
+    )
+
+
+def _problems(at: TinyHome) -> list[Problem]:
+    return list(_reconciler(at).problems())
+
+
+def _mended(at: TinyHome) -> list[str]:
+    """What was found, all of it mended, and none of it found again."""
+    found = _problems(at)
+    assert [problem.what for problem in found if not problem.mend or not problem.mend()] == []
+    assert _problems(at) == []
+    return [problem.what for problem in found]
+
+
+def _published(at: TinyHome, dtype: str = "bfloat16", *, attested: bool) -> ModelVersion:
+    serve = replace(draft().serve, dtype=dtype)
+    version = publish(at.store, draft(serve=serve))
+    if attested:
+        record(at.store, at.signer, release_statement(version, []))
+    return version
+
+
+def test_a_whole_registry_has_no_problems(at: TinyHome) -> None:
+    """Nor does an empty one."""
+    assert _problems(at) == []
+    shutil.rmtree(at.home.store)
+    assert _problems(at) == []
+
+
+def test_a_version_without_its_summary_is_released_again(at: TinyHome) -> None:
+    """Nobody but a release can vouch for it."""
+    _published(at, attested=False)
+    [problem] = _problems(at)
+    assert problem.what == "tiny/2 was published, and not attested"
+    assert problem.mend is None
+
+
+def test_a_release_that_died_before_the_alias_is_ended(at: TinyHome) -> None:
+    """Candidate moves, and the history says who did it."""
+    version = _published(at, attested=True)
+    move(at, Alias.STAGING, version)  # something else happened meanwhile
+    statement = replace(release_statement(version, []), facts={})
+    later = (WHEN + timedelta(hours=1)).isoformat(timespec="microseconds")
+    facts = {**release_statement(version, []).facts, "at": later}
+    record(at.store, at.signer, replace(statement, facts=facts))
+    assert _mended(at) == ["tiny/2 was released, and never became candidate"]
+    assert get_aliases(at.store, at.trust, "tiny", "cpu").candidate == 2
+    assert history(at.store, at.trust, "tiny")[-1].who == "ada@workshop"
+
+
+def test_what_was_released_since_stays_candidate(at: TinyHome) -> None:
+    """Releasing an older version again is a newer wish than one that died."""
+    _published(at, attested=True)  # said to be as old as the candidate's move
+    assert _problems(at) == []
+
+
+def test_a_record_that_lags_is_rolled_forward(at: TinyHome) -> None:
+    """A mover died after its entry, or somebody put an old copy back."""
+    key = at.home.store / "aliases" / "tiny" / "cpu.json"
+    old = key.read_bytes()
+    move(at, Alias.STAGING, release(at))
+    key.write_bytes(old)
+    [what] = _mended(at)
+    assert "lags behind its log" in what
+    assert get_aliases(at.store, at.trust, "tiny", "cpu").staging == 1
+
+
+def test_a_broken_chain_is_told_and_left(at: TinyHome) -> None:
+    """Only people can say which aliases are right."""
+    (at.home.store / "audit" / "tiny" / "cpu" / "00000001.json").unlink()
+    found = _problems(at)
+    assert found
+    assert all(problem.mend is None or not problem.mend() for problem in found)
+
+
+def test_the_index_is_mended_and_an_open_claim_is_left(at: TinyHome) -> None:
+    """A claim without a record belongs to whoever releases that content next: it is never taken away."""
+    index = at.home.store / "versions-by-content" / "tiny"
+    [entry] = index.iterdir()
+    entry.rename(index / ("0" * 64))
+    lost, claim = _problems(at)
+    assert lost.what == "tiny/1 is not found by its content"
+    assert lost.mend
+    assert lost.mend()
+    assert claim.harmless
+    assert _problems(at) == [claim]
+    assert publish(at.store, draft(weights_set=Digest("0" * 64))).number == 2
+
+
+def test_evidence_that_came_later_is_put_beside_the_image(at: TinyHome) -> None:
+    """Whoever has only the layout sees all of it."""
+    version = next(iter([release(at)]))
+    later = {**release_statement(version, []).facts, "at": "2026-11-21T00:00:00.000000+00:00"}
+    record(at.store, at.signer, replace(release_statement(version, []), facts=later))
+    assert _mended(at) == ["1 record is not beside the image of tiny/1"]
+    said = {d for subject in subjects_of(version) for d in list_bundles(at.store, subject)}
+    assert set(at.layout.bundles(version.image)) == said
+
+
+def test_a_dead_holders_lease_is_freed(at: TinyHome) -> None:
+    """It is watched first: nobody can tell a dead holder from a living one by a look."""
+    key = "leases/referrers-00.json"
+    assert Contender(at.store, key, "run-0", ttl=0.3).take()
+    [problem] = _problems(at)
+    assert problem.what == f"The lease {key} is held by run-0"
+    assert problem.harmless
+    assert problem.mend
+    assert problem.mend()
+    assert holder_of(at.store, key) is None
+    assert _problems(at) == []
+
+
+def test_a_registry_that_cannot_be_reached_is_told(at: TinyHome) -> None:
+    """And the rest is looked at all the same."""
+    version = publish(at.store, draft())
+    with RegistrySimulator() as sim, OciClient(Repository(sim.host, "acme/tiny")) as client:
+        attach(client, at.store, "ada", push_image(client), [])
+        image = push_image(client)
+        attach(client, at.store, "ada", image, [bundle(at.signer, image)])
+        there = client.repository
+    whats = [problem.what for problem in _problems(at)]
+    assert f"{there} does not answer." in whats
+    assert f"{version.reference} was published, and not attested" in whats
+
+
+def test_what_another_tool_dropped_from_a_registry_is_attached_again(at: TinyHome) -> None:
+    """A registry without the referrers API keeps a list that the last writer wins."""
+    version = release(at)
+    with RegistrySimulator() as sim:
+        sim.lists_referrers = False
+        place = Attachment(version.image, Repository(sim.host, "acme/tiny"))
+        said = [d for s in subjects_of(version) for d in list_bundles(at.store, s).values()]
+        with OciClient(place.repository) as client:
+            for part in at.layout.contents(version.image):
+                client.put_blob(at.layout.read(part.digest))
+            client.put_manifest(at.layout.read(version.image))
+            attach(client, at.store, "ada", version.image, said[:-1])
+            listed = client.get_manifest(fallback_tag(version.image))
+            assert listed
+            attach(client, at.store, "ada", version.image, said)
+            client.put_manifest(listed[1], fallback_tag(version.image))
+            reconciler = replace(_reconciler(at), connect=lambda place: OciClient(place.repository))
+            [problem] = reconciler.problems()
+            assert problem.what == f"1 record is not attached to {place.repository}@{version.image}"
+            assert problem.mend
+            assert problem.mend()
+            assert missing(client, version.image, said) == []
+            assert list(reconciler.problems()) == []
