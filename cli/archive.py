@@ -10,20 +10,20 @@ from typing import Annotated
 import typer
 
 from cli.display import Display, print_json, say
+from cli.registry_access import RegistryAccess
 from cli.releases import Json
-from cli.verify import byte_counter, holdings
-from registry.archive import export_version, import_archive
+from cli.verify import byte_counter
+from registry.archive import Arrival, export_version, import_archive
+from registry.archive_seal import Exporter
 from registry.errors import UsageError
-from registry.home import Home
-from registry.key_ring import open_signer
 from registry.open_store import open_store
-from registry.policy_file import load_policy
-from registry.publish import get_version
+from registry.plain_text import plain
 from registry.store_copy import copy_store
 from registry.store_upgrade import Operator, upgrade
 from registry.verify import size_of
 from tasks.actor import actor
 from tasks.progress import report
+from tasks.workplace import open_workplace
 
 store_app = typer.Typer(no_args_is_help=True, help="Back up, restore, move and upgrade the whole store.")
 
@@ -38,19 +38,26 @@ def export(
     ],
     as_json: Json = False,
 ) -> None:
-    """Write versions, with images and all evidence, into one folder: an OCI image layout that tools read."""
+    """Write versions, with images and all evidence, into one folder: an OCI image layout that tools read.
+
+    The key that signs here vouches that this is all there is: nothing can be taken out on the way.
+    """
     *references, folder = versions_and_folder
     if not references:
         next_step = "`headgate export tiny/3 /media/stick/models`"
         raise UsageError("Name the versions, and after them the folder", next_step=next_step)
-    held = holdings(_home())
-    total = sum(size_of(held, get_version(held.store, reference)) for reference in references)
+    at = RegistryAccess()
+    versions = [at.version(reference) for reference in references]
+    exporter = Exporter(signer=at.signer, who=actor(), now=datetime.now(UTC))
+    held = at.holdings  # after the signer: a key made just now is trusted
+    total = sum(size_of(held, version) for version in versions)
     heard = byte_counter("export", lambda: total)
     with Display(bars=not as_json):
-        exported = [export_version(held, reference, Path(folder), heard) for reference in references]
+        for version in versions:
+            export_version(held, version.reference, Path(folder), exporter, heard)
         report("export", "done", 1.0)
     if as_json:
-        print_json({"exported": [v.reference for v in exported], "folder": folder, "ok": True})
+        print_json({"exported": [version.reference for version in versions], "folder": folder, "ok": True})
     else:
         say(f"{', '.join(references)} is in {folder}. Over there: `headgate import {folder}`.")
 
@@ -60,20 +67,25 @@ def import_(
 ) -> None:
     """Check everything in an archive against the keys trusted here, then keep its versions."""
     heard = byte_counter("import", lambda: _READS * sum(file.stat().st_size for file in _blobs(folder)))
-    with Display(bars=not as_json):
+    # In a run of its own: garbage collection leaves alone what an open run has claimed.
+    with Display(bars=not as_json), open_workplace():
         report("import", "record and signatures")
-        kept = [version.reference for version in import_archive(holdings(_home()), folder, heard)]
+        arrivals = import_archive(RegistryAccess().holdings, folder, heard)
         report("import", "done", 1.0)
+    kept = [arrival.version.reference for arrival in arrivals]
     if as_json:
-        print_json({"imported": kept, "ok": True})
-    else:
-        say(f"{', '.join(kept)} is here, with all its evidence. Next: `headgate promote {kept[-1]}`.")
+        print_json({"imported": kept, "exports": [_exported(arrival) for arrival in arrivals], "ok": True})
+        return
+    for told in map(_exported, arrivals):
+        say(plain(f"{told['version']} is here, as exported by {told['who']} at {told['at']}."))
+    say(f"Next: `headgate promote {kept[-1]}`, or `headgate pin` what is for later.")
 
 
 @store_app.command()
 def copy(source: Address, target: Address, as_json: Json = False) -> None:
     """Make TARGET a copy of SOURCE: a backup, a restore, or a move; again copies what is new."""
-    here, there = (open_store(os.environ, _home(), address) for address in (source, target))
+    home = RegistryAccess().home
+    here, there = (open_store(os.environ, home, address) for address in (source, target))
     with Display(bars=not as_json):
         copied = copy_store(here, there, lambda n, of: report("copy", f"{n} of {of} records", n / max(of, 1)))
     if as_json:
@@ -86,16 +98,13 @@ def copy(source: Address, target: Address, as_json: Json = False) -> None:
 @store_app.command("upgrade")
 def upgrade_store(as_json: Json = False) -> None:
     """Sign, with the key of this home, what an older Headgate recorded without signatures."""
-    home = _home()
-    signer = open_signer(os.environ, home, announce=say)
-    held = holdings(home)
-    operator = Operator(
-        signer=signer, trust=held.trust, policy=load_policy(home), who=actor(), now=datetime.now(UTC)
-    )
+    at = RegistryAccess()
+    signer, trust = at.signer, at.trust  # in this order: a key made just now is trusted
+    operator = Operator(signer=signer, trust=trust, policy=at.policy, who=actor(), now=datetime.now(UTC))
     with Display(bars=not as_json):
         done = upgrade(
-            held.store,
-            held.layout,
+            at.store,
+            at.layout,
             operator,
             lambda n, of: report("upgrade", f"{n} of {of} versions", n / max(of, 1)),
         )
@@ -111,5 +120,7 @@ def _blobs(folder: Path) -> list[Path]:
     return [path for path in (folder / "blobs").rglob("*") if path.is_file()]
 
 
-def _home() -> Home:
-    return Home.from_environment(os.environ)
+def _exported(arrival: Arrival) -> dict[str, str]:
+    facts = arrival.seal.facts
+    said = {"who": facts.get("who"), "at": facts.get("at"), "signer": arrival.seal.signer}
+    return {"version": arrival.version.reference} | {name: str(value) for name, value in said.items()}

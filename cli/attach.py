@@ -8,15 +8,14 @@ from typing import Annotated
 import typer
 
 from cli.display import print_json, print_table
+from cli.registry_access import Reference, RegistryAccess
 from cli.releases import Json
 from registry.evidence import list_bundles, subjects_of
-from registry.home import Home
-from registry.publish import get_version
 from tasks.actor import actor
 
 
 def attach(
-    version: Annotated[str, typer.Argument(help="NAME/NUMBER, as `headgate versions` lists it.")],
+    version: Reference,
     repository: Annotated[
         str, typer.Argument(help="REGISTRY/REPOSITORY the version's image was pushed to, with any tool.")
     ],
@@ -27,14 +26,13 @@ def attach(
     from registry import attachment
     from registry.oci_auth import docker_credentials
     from registry.oci_client import OciClient, Repository
-    from registry.open_store import open_store
 
     place = Repository.parse(repository)
-    store = open_store(os.environ, Home.from_environment(os.environ))
-    found = get_version(store, version)
-    records = [data for subject in subjects_of(found) for data in list_bundles(store, subject).values()]
+    at = RegistryAccess()
+    found = at.version(version)
+    records = [data for subject in subjects_of(found) for data in list_bundles(at.store, subject).values()]
     with OciClient(place, docker_credentials(place.host, os.environ)) as client:
-        done = attachment.attach(client, store, actor(), found.image, records)
+        done = attachment.attach(client, at.store, actor(), found.image, records)
     told = {
         "version": found.reference,
         "image": f"{place}@{found.image}",

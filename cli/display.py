@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 import time
 from types import TracebackType
@@ -17,6 +18,8 @@ from registry.plain_text import plain
 from tasks.progress import set_reporter
 
 _MOST_FRAMED = 1000  # rows
+_NUMBERS = re.compile(r"[\d.,]+")
+_COUNT_EVERY = 5.0  # seconds between two lines of a log that differ only in their numbers
 
 
 def print_json(value: Any) -> None:
@@ -61,6 +64,7 @@ class Display:
         self._started = time.monotonic()
         self._rows: dict[str, TaskID] = {}
         self._last: dict[str, str] = {}
+        self._counted = 0.0
         self._progress = Progress(
             SpinnerColumn(finished_text="[green]✓"),
             TextColumn("[bold]{task.fields[stage]}", justify="right"),
@@ -86,9 +90,18 @@ class Display:
     def _show(self, stage: str, message: str, fraction: float | None) -> None:
         if self._bars:
             self._draw(stage, message, fraction)
-        elif self._last.get(stage) != message:
+        elif self._last.get(stage) != message and not self._is_counting(stage, message, fraction):
             self._last[stage] = message
             say(f"[{time.monotonic() - self._started:6.1f} s] {stage}: {message}")
+
+    def _is_counting(self, stage: str, message: str, fraction: float | None) -> bool:
+        """Whether the line differs from the last one in its numbers only, and is neither due nor the end."""
+        now, last = time.monotonic(), self._last.get(stage, "")
+        same = _NUMBERS.sub("", message) == _NUMBERS.sub("", last)
+        if same and fraction is not None and fraction < 1 and now - self._counted < _COUNT_EVERY:
+            return True
+        self._counted = now
+        return False
 
     def _draw(self, stage: str, message: str, fraction: float | None) -> None:
         if stage not in self._rows or self._progress.tasks[self._rows[stage]].finished:

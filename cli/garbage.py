@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
-import os
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import typer
 
 from cli import prefect_settings
-from cli.aliases import Reference, Why
+from cli.aliases import Why
 from cli.display import Display, print_json, print_table, say
+from cli.registry_access import Reference, RegistryAccess
 from cli.releases import Json
-from registry.blobs import BlobStore
 from registry.errors import UsageError
-from registry.home import Home
-from registry.oci_layout import OciLayout
-from registry.open_store import open_store
+from registry.manifests import read_manifest
 from registry.pins import Pin
 from registry.pins import pin as put_pin
 from registry.pins import unpin as take_pin
-from registry.publish import get_version
 from registry.sweep import missing_bytes
-from registry.version_contents import read_manifest
 from tasks.actor import actor
 from tasks.disk import in_words
 
@@ -53,22 +48,24 @@ def gc(
     kept = [[reference, "\n".join(why)] for reference, why in result["live"].items()]
     print_table("Versions that stay", ["version", "why"], kept)
     rows = [[kind["kind"], str(kind["count"]), in_words(kind["bytes"])] for kind in result["kinds"]]
-    title = "Collected" if apply else "Garbage"
-    print_table(f"{title}, unused since {result['unused_since']}", ["what", "count", "frees"], rows)
-    say(f"{in_words(result['bytes'])} {'are free now' if apply else 'would be freed: add --apply'}.")
+    unused = f"unused since {result['unused_since'][:16].replace('T', ' ')} UTC"
+    if not rows:
+        say(f"There is no garbage {unused}.")
+        return
+    print_table("Collected" if apply else "Garbage", ["what", "count", "frees"], rows)
+    size = in_words(result["bytes"])
+    say(f"{size} {unused} {'are free now' if apply else 'would be freed: add --apply'}.")
 
 
 def pin(version: Reference, why: Why, as_json: Json = False) -> None:
     """Keep a version's files, whatever happens to its aliases."""
-    home = Home.from_environment(os.environ)
-    store = open_store(os.environ, home)
-    found = get_version(store, version)
-    at = datetime.now(UTC).isoformat(timespec="microseconds")
-    put_pin(store, Pin(found.reference, actor(), why, at))
+    at = RegistryAccess()
+    found = at.version(version)
+    now = datetime.now(UTC).isoformat(timespec="microseconds")
+    put_pin(at.store, Pin(found.reference, actor(), why, now))
     # The pin first: from here on a collector that begins sees it, and one that began meets the claim.
-    weights = read_manifest(store, found.weights_manifest)
-    blobs = BlobStore(home.blobs)
-    missing = missing_bytes(found, weights, blobs, OciLayout(home.oci, blobs)) if weights else []
+    weights = read_manifest(at.store, found.weights_manifest)
+    missing = missing_bytes(found, weights, at.blobs, at.layout) if weights else []
     if as_json:
         print_json({"version": found.reference, "missing": missing, "ok": True})
         return
@@ -79,9 +76,8 @@ def pin(version: Reference, why: Why, as_json: Json = False) -> None:
 
 def unpin(version: Reference, as_json: Json = False) -> None:
     """Take a pin out; the files stay while anything else needs them."""
-    store = open_store(os.environ, Home.from_environment(os.environ))
     try:
-        there = take_pin(store, version)
+        there = take_pin(RegistryAccess().store, version)
     except ValueError as problem:
         raise UsageError(str(problem), next_step="write it as NAME/NUMBER, for example tiny/3") from problem
     if as_json:

@@ -2,24 +2,16 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Annotated
 
 import typer
 
 from cli.display import Display, print_json, print_table
+from cli.registry_access import Reference, RegistryAccess
 from cli.releases import Json
 from judging.verdict import Outcome, Verdict
-from registry.blobs import BlobStore
-from registry.home import Home
-from registry.key_ring import load_trust
-from registry.oci_layout import OciLayout
-from registry.open_store import open_store
-from registry.policy_file import load_policy
-from registry.publish import get_version
-from registry.verify import Holdings, size_of, verify_version
+from registry.verify import size_of, verify_version
 from tasks.disk import in_words
 from tasks.progress import report
 
@@ -27,7 +19,7 @@ _EXIT_CODES = {Outcome.PASS: 0, Outcome.FAIL: 10, Outcome.INCONCLUSIVE: 13, Outc
 
 
 def verify(
-    version: Annotated[str, typer.Argument(help="NAME/NUMBER, as `headgate versions` lists it.")],
+    version: Reference,
     as_json: Json = False,
 ) -> None:
     """Check a version again: every byte, digest, signature, alias move, and what policy says of it now.
@@ -43,18 +35,6 @@ def verify(
         print_table(f"{version}: {_WORDS[verdict.outcome]}", ["", "check", "found"], rows)
     if not verdict.passed:
         raise typer.Exit(_EXIT_CODES[verdict.outcome])
-
-
-def holdings(home: Home) -> Holdings:
-    """Everything a home holds, and the keys it trusts."""
-    blobs = BlobStore(home.blobs)
-    return Holdings(
-        store=open_store(os.environ, home),
-        trust=load_trust(home),
-        layout=OciLayout(home.oci, blobs),
-        blobs=blobs,
-        weights=home.weights,
-    )
 
 
 def byte_counter(stage: str, size: Callable[[], int]) -> Callable[[int], None]:
@@ -82,10 +62,10 @@ _WORDS = {
 
 
 def _verdict(reference: str) -> Verdict:
-    home = Home.from_environment(os.environ)
-    held = holdings(home)
+    at = RegistryAccess()
+    held = at.holdings
     report("verify", f"{reference}: record and signatures")
-    heard = byte_counter("verify", lambda: size_of(held, get_version(held.store, reference)))
-    verdict = verify_version(held, reference, load_policy(home), datetime.now(UTC), heard)
+    heard = byte_counter("verify", lambda: size_of(held, at.version(reference)))
+    verdict = verify_version(held, reference, at.policy, datetime.now(UTC), heard)
     report("verify", str(verdict.outcome), 1.0)
     return verdict

@@ -6,11 +6,12 @@ from typing import Any
 
 from prefect import flow
 
-from flows.opening import open_workplace, told
+from flows.ending import told
 from registry.errors import HeadgateError, UsageError
 from registry.garbage import Retention
 from registry.policy_file import parse_duration
 from tasks.collect_garbage import collect_garbage as collect
+from tasks.workplace import open_workplace
 
 
 @flow(name="collect-garbage")

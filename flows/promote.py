@@ -6,7 +6,7 @@ from typing import Any
 
 from prefect import flow
 
-from flows.opening import open_workplace, told
+from flows.ending import told
 from flows.spec import Rollout
 from flows.translate import plan_of
 from registry.errors import HeadgateError
@@ -14,6 +14,7 @@ from registry.publish import get_version
 from registry.version import ModelVersion
 from tasks.promotion import check_evidence, past_rollout, replica_of, settle
 from tasks.roll_out import roll_out
+from tasks.workplace import open_workplace
 
 _DEFAULTS = Rollout()
 

@@ -6,9 +6,10 @@ from typing import Any
 
 from prefect import flow
 
-from flows.opening import open_workplace, told
+from flows.ending import told
 from registry.errors import HeadgateError
 from tasks.reconcile import reconcile as mend
+from tasks.workplace import open_workplace
 
 
 @flow(name="reconcile")

@@ -11,7 +11,7 @@ from prefect import flow
 from eval_suites.gate import judge
 from eval_suites.report import EvalReport
 from eval_suites.suite import Suite, find_suite
-from flows.opening import open_workplace, told
+from flows.ending import told
 from flows.promote import promote_if_new
 from flows.spec import ReleaseSpec, anchor
 from flows.translate import plan_of, recipe_of, scan_policy_of, serve_config_of, waiver_of
@@ -21,6 +21,7 @@ from registry.alias import Alias
 from registry.alias_log import get_aliases
 from registry.digest import Digest
 from registry.errors import HeadgateError
+from registry.manifests import load_manifest, save_manifest
 from registry.publish import get_version
 from registry.version import ModelVersion, ServeConfig, VersionDraft, release_digest
 from tasks.attest import attest
@@ -28,15 +29,15 @@ from tasks.build import build
 from tasks.evaluate import evaluate, keep_report, report_of
 from tasks.fetch import Fetched, fetch
 from tasks.provenance import record_fetch, record_quantize
-from tasks.publish import load_manifest, point, publish, save_manifest
+from tasks.publish import point, publish
 from tasks.quantize import Quantized, quantize
-from tasks.record import record_quality, record_scan
+from tasks.record import check_means, record_quality, record_scan
 from tasks.roll_out import check_port
 from tasks.runtime import Installed, check_libnuma, install_runtime
 from tasks.scan import Scanned, scan
 from tasks.serving import Served
 from tasks.summary import summarize_release
-from tasks.workplace import Workplace
+from tasks.workplace import Workplace, open_workplace
 
 
 @dataclass(frozen=True)
@@ -96,6 +97,7 @@ def prepare(place: Workplace, spec: ReleaseSpec) -> Candidate:
     if spec.rollout.auto:
         check_port(place.home, spec.rollout.fleet, spec.rollout.port)
     _live(place, spec)  # a registry or a key that cannot be read is said before anything is downloaded
+    check_means(place)
     source = fetch(place, spec.model.uri, spec.model.revision)
     record_fetch(place, source)
     weights = quantize(place, source.manifest, spec.quantize.engine, recipe_of(spec.quantize))
@@ -122,7 +124,7 @@ def judge_quality(place: Workplace, candidate: Candidate) -> Verdict:
         if as_live := report_of(place, live.release_digest, suite, seed):
             reports["production"] = as_live
         else:
-            weights = load_manifest(place, live.weights_manifest)
+            weights = load_manifest(place.store, live.weights_manifest)
             same = live.runtime == installed.runtime.digest
             served = Served("production", weights, live.serve, installed)
             name = "production" if same else "production-on-new-runtime"
@@ -158,9 +160,9 @@ def _draft(place: Workplace, candidate: Candidate, image: Digest) -> VersionDraf
         name=candidate.spec.registry.name,
         source_uri=candidate.source.uri,
         source_commit=candidate.source.commit,
-        source_manifest=save_manifest(place, candidate.source.manifest),
+        source_manifest=save_manifest(place.store, candidate.source.manifest),
         source_set=candidate.source.manifest.set_digest,
-        weights_manifest=save_manifest(place, candidate.weights.manifest),
+        weights_manifest=save_manifest(place.store, candidate.weights.manifest),
         weights_set=candidate.weights.manifest.set_digest,
         recipe=candidate.weights.recipe,
         engine=candidate.weights.engine,

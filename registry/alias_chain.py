@@ -9,7 +9,7 @@ chain, or say something else: that is tampering, and an error.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
 from registry.alias import Aliases
@@ -18,9 +18,10 @@ from registry.bundle import Signer, seal
 from registry.digest import Digest, canonical_json
 from registry.errors import InfrastructureError, UsageError
 from registry.evidence import read_evidence
+from registry.log_memory import Seen, memory_of
 from registry.predicates import ALIAS_MOVE
 from registry.store import Store
-from registry.trust import Trust, TrustedKey
+from registry.trust import Trust
 from registry.version import check_name
 
 FORMAT = 2
@@ -119,13 +120,43 @@ class Chain:
         if (move.number, move.name, move.gpu_class) != (number, self.name, self.gpu_class):
             found = f"move {move.number} of {move.name} on {move.gpu_class}"
             raise _damaged(f"alias move {key}", f"it is {found}, put in another place")
-        trusted = self.trust.find(move.key_id)
-        if move.signer and trusted and not trusted.may_sign(ALIAS_MOVE):
-            return replace(move, signer=None, doubt=f"the key {move.signer} may not sign alias moves")
         return move
 
     def latest(self) -> tuple[bytes | None, Snapshot]:
-        """The record's bytes, and the state as the chain has it."""
+        """The record's bytes, and the state as the chain has it, which this home has seen from now on."""
+        seen = self.seen()  # before the chain is read: what another process sees after that is no news
+        data, snapshot = self._followed()
+        if problem := self.cut(seen, snapshot.move):
+            raise _damaged(f"alias log of {self.name} on {self.gpu_class}", problem, self._restored)
+        memory = memory_of(self.store)
+        if memory and snapshot.entry and not self.anyone and (not seen or seen.number < snapshot.move):
+            memory.remember(self.name, self.gpu_class, Seen(snapshot.move, snapshot.entry))
+        return data, snapshot
+
+    def seen(self) -> Seen | None:
+        """The newest entry that this home has seen, if it remembers one."""
+        memory = memory_of(self.store)
+        return memory.seen(self.name, self.gpu_class) if memory else None
+
+    def cut(self, seen: Seen | None, last: int) -> str:
+        """Why a chain that ends at entry ``last`` is not a longer form of what was seen, or nothing."""
+        if seen is None:
+            return ""
+        expected = f"this home has seen move {seen.number} ({seen.entry})"
+        if last < seen.number:
+            return f"{expected}, and it ends at move {last} now"
+        data = self.store.get(self.entry_key(seen.number))
+        found = None if data is None else Digest.of_bytes(data)
+        if found == seen.entry:
+            return ""
+        return f"{expected}, and that move is {found or 'missing'} now"
+
+    @property
+    def _restored(self) -> str:
+        command = f"headgate vouch {self.name} --gpu-class {self.gpu_class} --restored"
+        return f"restore the store from its newest backup; if it is an older one on purpose, `{command}`"
+
+    def _followed(self) -> tuple[bytes | None, Snapshot]:
         data, snapshot = self.saved()
         if problem := self.record_problem(snapshot, self._believed(snapshot.move)):
             raise _damaged(f"alias record {self.record_key}", problem)
@@ -155,9 +186,7 @@ class Chain:
 
     def append(self, move: Move, signer: Signer) -> bool:
         """Sign an entry and create it; returns whether it came first. UsageError with a key that may not."""
-        trusted = self.trust.find(signer.key_id)
-        if trusted is None or not trusted.may_sign(ALIAS_MOVE):
-            raise _may_not_move(signer.key_id, trusted)
+        check_mover(self.trust, signer.key_id)
         return self.store.put_if_absent(self.entry_key(move.number), seal(move.evidence.statement, signer))
 
     def numbers(self) -> range:
@@ -183,19 +212,23 @@ _DISTRUSTED = (
 )
 
 
-def _damaged(what: str, why: str, next_step: str = _CHANGED) -> InfrastructureError:
-    return InfrastructureError(f"The {what} cannot be believed", why=why, next_step=next_step)
-
-
-def _may_not_move(key_id: str, trusted: TrustedKey | None) -> UsageError:
+def check_mover(trust: Trust, key_id: str) -> None:
+    """UsageError for a key whose alias moves would not be believed here."""
+    trusted = trust.find(key_id)
+    if trusted and trusted.may_sign(ALIAS_MOVE):
+        return
     why = (
         f"{trusted.name} is trusted for other kinds of evidence only" if trusted else "it is not trusted here"
     )
-    return UsageError(
+    raise UsageError(
         f"The key {key_id[:12]} may not move aliases, so nothing was moved",
         why=why,
         next_step="`headgate keys trust` it for alias-move, or sign with another key (HEADGATE_SIGNING_KEY)",
     )
+
+
+def _damaged(what: str, why: str, next_step: str = _CHANGED) -> InfrastructureError:
+    return InfrastructureError(f"The {what} cannot be believed", why=why, next_step=next_step)
 
 
 def _words(problem: Exception) -> str:

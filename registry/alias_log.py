@@ -13,7 +13,9 @@ from registry.alias import Alias, Aliases, moved
 from registry.alias_chain import Chain, Snapshot
 from registry.alias_move import Move
 from registry.bundle import Signer
+from registry.digest import Digest
 from registry.errors import HeadgateError, InfrastructureError, UsageError
+from registry.log_memory import memory_of
 from registry.publish import get_version
 from registry.store import Store
 from registry.trust import Trust
@@ -23,6 +25,7 @@ __all__ = [
     "Move",
     "all_aliases",
     "check_log",
+    "cut_log",
     "get_aliases",
     "history",
     "move_alias",
@@ -35,7 +38,8 @@ __all__ = [
 def get_aliases(store: Store, trust: Trust, name: str, gpu_class: str) -> Aliases:
     """The aliases as the log has them; all None before the first release.
 
-    Raises InfrastructureError when the record or its entry was changed, or nobody trusted signed it.
+    Raises InfrastructureError when the record or its entry was changed, when nobody trusted signed it, or
+    when this home has seen moves that are gone (of a ``RememberedStore``).
     """
     return Chain(store, trust, name, gpu_class).latest()[1].aliases
 
@@ -58,13 +62,21 @@ def move_alias(
     who: str,
     why: str,
     run: str | None = None,
+    record: Digest | None = None,
 ) -> Aliases:
     """Point an alias at a published version of this GPU class; returns all aliases after it.
 
-    ``at`` is an aware time. Moving an alias to where it is already adds no entry. Raises UsageError
-    for a number that is not published or is another GPU class's, InfrastructureError as ``get_aliases``.
+    ``at`` is an aware time, ``record`` the record digest of the version that was judged. Moving an alias
+    to where it is already adds no entry. Raises UsageError for a number that is not published or is another
+    GPU class's, InfrastructureError as ``get_aliases``, and when the number has another record by now.
     """
     version = _version_for(store, name, gpu_class, number)
+    if record not in (None, version.record_digest):
+        raise InfrastructureError(
+            f"The record of {version.reference} has been changed, and nothing was moved",
+            why=f"what was judged is {record}, in the store is {version.record_digest} now",
+            next_step="find out who writes to the store, and restore the record from a backup",
+        )
     chain = Chain(store, trust, name, gpu_class)
     while True:
         now = chain.settle()
@@ -88,18 +100,23 @@ def vouch(
     who: str,
     why: str,
     run: str | None = None,
+    restored: bool = False,
 ) -> Aliases:
     """Sign for the aliases as they are, when nobody trusted has: a record of format 1, a key that is gone.
 
-    Adds an entry that moves nothing, unless the last one is trusted or there are no aliases. Only a person
-    can know that the aliases are right, so nothing calls this by itself. Raises as ``move_alias``.
+    Adds an entry that moves nothing, unless the last one is trusted or there are no aliases. ``restored``
+    gives up what this home has seen, for a store that is an older one on purpose, and signs in any case.
+    Only a person can know that the aliases are right, so nothing calls this by itself. Raises as
+    ``move_alias``.
     """
+    if restored and (memory := memory_of(store)):
+        memory.forget(name, gpu_class)
     chain = Chain(store, trust, name, gpu_class, anyone=True)
     while True:
         now = chain.settle()
         last = chain.read(now.move) if now.move else None
         pointing = [(alias, number) for alias in reversed(Alias) if (number := now.aliases.at(alias))]
-        if not pointing or (last and last.signer):
+        if not pointing or (last and last.signer and not restored):
             return now.aliases
         alias, number = pointing[0]
         version = _version_for(store, name, gpu_class, number)
@@ -156,7 +173,16 @@ def check_log(store: Store, trust: Trust, name: str, gpu_class: str) -> list[str
             problems += [f"{subject} cannot be believed: {reason}." for reason in why]
             unsigned = [*unsigned, f"{subject} cannot be believed: {move.doubt}."] if move.doubt else []
         last = move
-    return [*problems, *unsigned, *_record_problems(chain, last)]
+    cut = cut_log(store, trust, name, gpu_class)
+    return [*([cut] if cut else []), *problems, *unsigned, *_record_problems(chain, last)]
+
+
+def cut_log(store: Store, trust: Trust, name: str, gpu_class: str) -> str:
+    """A sentence when this home has seen moves of a log that are gone, else nothing."""
+    chain = Chain(store, trust, name, gpu_class)
+    seen = chain.seen()  # before the log is listed
+    problem = chain.cut(seen, chain.numbers().stop - 1)
+    return f"The alias log of {name} on {gpu_class} was cut off: {problem}." if problem else ""
 
 
 def _record_problems(chain: Chain, last: Move | None) -> list[str]:
@@ -227,11 +253,13 @@ def _version_for(store: Store, name: str, gpu_class: str, number: int) -> ModelV
 
 
 def places(store: Store, name: str | None = None) -> list[tuple[str, str]]:
-    """The models and GPU classes that have a record or a log: either may be missing."""
+    """The models and GPU classes that have a record or a log, or had one: each may be missing."""
     try:
         under = f"{check_name(name)}/" if name else ""
     except ValueError as problem:
         raise UsageError(str(problem), next_step="`headgate versions` lists every name") from problem
     records = (key.removesuffix(".json").split("/") for key in store.list(f"aliases/{under}"))
     entries = (key.rpartition("/")[0].split("/") for key in store.list(f"audit/{under}"))
-    return sorted({(parts[1], parts[2]) for parts in (*records, *entries) if len(parts) == 3})
+    memory = memory_of(store)
+    seen = memory.places(name) if memory else []
+    return sorted({*seen, *((parts[1], parts[2]) for parts in (*records, *entries) if len(parts) == 3)})

@@ -21,6 +21,7 @@ def approval(version: ModelVersion, *, at: datetime, by: str, why: str, reject: 
         message=f"{by} {'rejected' if reject else 'approved'} it: {why}",
         failure_class=FailureClass.MODEL if reject else None,
     )
-    facts = {"at": at.astimezone(UTC).isoformat(timespec="microseconds"), "by": by, "why": why}
+    when = at.astimezone(UTC).isoformat(timespec="microseconds")
+    facts = {"at": when, "version": version.reference, "by": by, "why": why}
     about, verdict = version.release_digest, Verdict.of([finding])
     return Evidence(kind=APPROVAL, subject=about, verdict=verdict, facts=facts)

@@ -1,8 +1,9 @@
 """Carries versions from home to home: out into an archive, and in again, all of it checked on arrival.
 
-What an archive says is believed only as far as the keys trusted here have signed it, and nothing of it is
-written before all of it was read. Bytes come first and the version's record last, so that an import that
-was interrupted shows nothing, and running it again goes on. Aliases do not travel, their history does.
+What an archive says, that nothing is missing too, is believed only as far as the keys trusted here have
+signed it, and nothing of it is written before all of it was read. Bytes come first and the version's record
+last, so that an import that was interrupted shows nothing, and running it again goes on. Aliases do not
+travel, their history does.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import re
 import tarfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -25,15 +26,18 @@ from registry.archive_layout import (
     put_version,
     read_versions,
     refuse_other_folders,
+    sealed_before,
 )
+from registry.archive_seal import Exporter, difference, read_seal, seal_export
 from registry.atomic import explained, sync_file, temporary_beside
 from registry.blobs import BlobStore
 from registry.descriptor import Descriptor
 from registry.digest import Digest
 from registry.errors import InfrastructureError, Refused
-from registry.evidence import parse_record, read_evidence, subjects_of
+from registry.evidence import Evidence, parse_record, read_evidence, subjects_of
 from registry.file_layer import FileLayer
 from registry.manifest import Manifest
+from registry.manifests import load_manifest, manifest_key
 from registry.memory_store import MemoryStore
 from registry.oci_layout import OciLayout
 from registry.predicates import ALIAS_MOVE
@@ -41,9 +45,9 @@ from registry.publish import check_free, get_version
 from registry.publish import put_version as keep_version
 from registry.referrers import attachable
 from registry.store import Store
-from registry.trust import Trust
-from registry.verify import Holdings, contents, load_manifest
-from registry.verify_evidence import Said, check_release, doubt_of, read_said
+from registry.trust import Trust, TrustedKey
+from registry.verify import Holdings, check_manifest, contents
+from registry.verify_evidence import check_release, read_said
 from registry.verify_image import MODELS, Heard, image_parts, read_small
 from registry.version import ModelVersion, parse_reference
 
@@ -53,18 +57,25 @@ _RECORD = re.compile(r"versions/([^/]+)/0*([1-9][0-9]*)\.json")
 
 
 @dataclass(frozen=True)
-class _Arrival:
-    """A version in an archive that was found whole, and signed by keys trusted here."""
+class Arrival:
+    """A version in an archive that was found whole, and signed by keys trusted here.
+
+    ``seal`` says who exported it, when, and which records that were; all of them are here.
+    """
 
     version: ModelVersion
+    seal: Evidence
     records: MemoryStore
 
 
-def export_version(held: Holdings, reference: str, folder: Path, heard: Heard) -> ModelVersion:
+def export_version(
+    held: Holdings, reference: str, folder: Path, exporter: Exporter, heard: Heard
+) -> ModelVersion:
     """Add a version to the archive in a folder: image, evidence, record; every byte is hashed on the way.
 
-    ``heard`` hears how many bytes each step wrote. Raises UsageError for an unknown version or a folder
-    that holds other things, Refused when the version is damaged or nobody trusted vouches for it.
+    The exporter signs for all of it together. ``heard`` hears how many bytes each step wrote. Raises
+    UsageError for an unknown version or a folder that holds other things, Refused when the version is
+    damaged or nobody trusted vouches for it.
     """
     refuse_other_folders(folder)
     version = get_version(held.store, reference)
@@ -72,7 +83,7 @@ def export_version(held: Holdings, reference: str, folder: Path, heard: Heard) -
     if said.damaged:
         next_step = f"`headgate verify {reference}` shows everything that is wrong with it"
         raise Refused(f"{reference} is not exported", why=" ".join(said.damaged), next_step=next_step)
-    check_release(version, said, held.trust)
+    check_release(version, said)
     records = dict(_records(held.store, held.trust, version))
     layout = open_layout(folder)
     config, layers = image_parts(held.layout, version.image)
@@ -80,29 +91,32 @@ def export_version(held: Holdings, reference: str, folder: Path, heard: Heard) -
         _copy_blob(held.layout, part, content_of(folder, part.digest), heard)
     layout.tag(image_tag(version), layout.put_manifest(read_small(held.layout, version.image)))
     layout.put_referrers(version.image, _bundles(records))
-    signed_by = {e.key_id for e in said.evidence}
-    put_version(layout, version, records, [key for key in held.trust.keys if key.key_id in signed_by])
+    seal = seal_export(version, records, exporter, sealed_before(layout, folder, version))
+    put_version(layout, version, records, seal, _signers(held.trust, said.evidence, exporter))
     return version
 
 
-def import_archive(held: Holdings, folder: Path, heard: Heard) -> list[ModelVersion]:
+def import_archive(held: Holdings, folder: Path, heard: Heard) -> list[Arrival]:
     """Keep every version of an archive, under the numbers they have; what is here already stays as it is.
 
     ``heard`` hears how many bytes each step read. Raises Refused, before anything is written, when
-    anything in the archive is damaged, not signed by keys trusted here, or would be another version's
-    number; UsageError when the folder is no archive.
+    anything in the archive is damaged, missing, not signed by keys trusted here, or would be another
+    version's number; UsageError when the folder is no archive. To be called in an open run: garbage
+    collection then leaves alone what is here already and not yet listed.
     """
     arrivals = [_checked(held.trust, folder, archived, heard) for archived in read_versions(folder)]
     for arrival in arrivals:
         check_free(held.store, arrival.version)
-    return [_keep(held, folder, arrival, heard) for arrival in arrivals]
+    for arrival in arrivals:
+        _keep(held, folder, arrival, heard)
+    return arrivals
 
 
 def _records(store: Store, trust: Trust, version: ModelVersion) -> Iterator[tuple[str, bytes]]:
     keys = [f"versions/{version.name}/{version.number:06d}.json"]
     for digest in (version.source_manifest, version.weights_manifest):
-        load_manifest(store, digest)  # Refused when it is damaged
-        keys.append(f"manifests/{digest.hex}.json")
+        check_manifest(store, digest)
+        keys.append(manifest_key(digest))
     for subject in subjects_of(version):
         keys += store.list(f"evidence/{subject.hex}/")
     for key in keys:
@@ -114,8 +128,23 @@ def _records(store: Store, trust: Trust, version: ModelVersion) -> Iterator[tupl
     # A move is signed, and its subject is the version's record: in another house it is evidence of history.
     for key in store.list(f"audit/{version.name}/{version.gpu_class}/"):
         data = store.get(key) or b""
-        if read_evidence(data, trust).subject == version.record_digest:
+        if _speaks_of(key, data, trust) == version.record_digest:
             yield _evidence_key(version.record_digest, data), data
+
+
+def _speaks_of(key: str, data: bytes, trust: Trust) -> Digest:
+    try:
+        return read_evidence(data, trust).subject
+    except ValueError as problem:
+        next_step = "`headgate reconcile` says what is wrong with the log of the aliases"
+        raise Refused(f"The move {key} is damaged", why=str(problem), next_step=next_step) from problem
+
+
+def _signers(trust: Trust, said: Iterable[Evidence], exporter: Exporter) -> list[TrustedKey]:
+    """The keys that signed what travels, as far as they have names here; the exporter's in any case."""
+    signed_by = {exporter.key.key_id, *(e.key_id for e in said)}
+    named = [key for key in trust.keys if key.key_id in signed_by]
+    return named if trust.find(exporter.key.key_id) else [*named, exporter.key]
 
 
 def _copy_blob(layout: OciLayout, blob: Descriptor, target: Path, heard: Heard) -> None:
@@ -141,20 +170,26 @@ def _copy(stream: BinaryIO, target: Path, digest: Digest, size: int, heard: Hear
         raise Refused(f"{digest} has been changed", why=why, next_step="restore it, or release again")
 
 
-def _checked(trust: Trust, folder: Path, archived: Archived, heard: Heard) -> _Arrival:
+def _checked(trust: Trust, folder: Path, archived: Archived, heard: Heard) -> Arrival:
     try:
         reference = _reference(archived)
         records = MemoryStore(dict(_wanted(archived, trust)))
         version = get_version(records, reference)
+        seal = read_seal(archived.seal, version, trust)
     except (InfrastructureError, ValueError) as problem:
         raise damaged(folder, f"{archived.tag}: {problem}") from problem
     _refuse_strangers(folder, archived, version)
     said = read_said(records, trust, version)
+    if doubt := seal.doubt:
+        why = f"the list of records of {archived.tag} does not count: {doubt}"
+        raise _refusal(folder, archived, [*said.evidence, seal], trust, why)
+    if why := difference(seal, archived.records):
+        raise damaged(folder, f"{archived.tag}: {why}")
     here = Holdings(store=records, trust=trust, layout=open_layout(folder))
     verdict = Verdict.of(contents(here, version, said, heard))
     if not verdict.passed:
-        raise _refusal(folder, archived, said, trust, verdict)
-    return _Arrival(version, records)
+        raise _refusal(folder, archived, said.evidence, trust, " ".join(verdict.reasons()[:_SHOWN]))
+    return Arrival(version, seal, records)
 
 
 def _reference(archived: Archived) -> str:
@@ -173,36 +208,34 @@ def _wanted(archived: Archived, trust: Trust) -> Iterator[tuple[str, bytes]]:
             yield key, data
             continue
         evidence = parse_record(key, data, Digest(key.split("/")[1]), trust)
-        if evidence.kind != ALIAS_MOVE or not doubt_of(evidence, trust):
+        if evidence.kind != ALIAS_MOVE or not evidence.doubt:
             yield key, data
 
 
 def _refuse_strangers(folder: Path, archived: Archived, version: ModelVersion) -> None:
     about = {f"evidence/{subject.hex}" for subject in subjects_of(version)}
-    own = {f"manifests/{d.hex}.json" for d in (version.source_manifest, version.weights_manifest)}
+    own = {manifest_key(d) for d in (version.source_manifest, version.weights_manifest)}
     own.add(f"versions/{version.name}/{version.number:06d}.json")
     if strange := [k for k in archived.records if k not in own and k.rpartition("/")[0] not in about]:
         raise damaged(folder, f"{archived.tag} holds {strange[0]}, which is no part of {version.reference}")
 
 
-def _refusal(folder: Path, archived: Archived, said: Said, trust: Trust, verdict: Verdict) -> Refused:
-    unknown = {e.key_id for e in said.evidence if e.key_id and trust.find(e.key_id) is None}
-    what = f"Nothing is imported from {folder}"
+def _refusal(folder: Path, archived: Archived, said: Iterable[Evidence], trust: Trust, why: str) -> Refused:
+    unknown = {e.key_id for e in said if e.key_id and trust.find(e.key_id) is None}
     if not unknown:
-        next_step = "copy the archive again, or export it again"
-        return Refused(what, why=" ".join(verdict.reasons()[:_SHOWN]), next_step=next_step)
+        return damaged(folder, why)
     # A key's id is the digest of its PEM, which is a blob of the archive.
     files = [(name, path) for name, path in archived.keys.items() if path.name in unknown]
     commands = "; ".join(f"`headgate keys trust {path} --name {name}`" for name, path in files)
     ids = ", ".join(sorted(key_id[:12] for key_id in unknown))
     return Refused(
-        what,
+        f"Nothing is imported from {folder}",
         why=f"{archived.tag} is signed by keys not trusted here: {ids}",
         next_step=f"compare them with their owners', then {commands or 'trust those that are right'}",
     )
 
 
-def _keep(held: Holdings, folder: Path, arrival: _Arrival, heard: Heard) -> ModelVersion:
+def _keep(held: Holdings, folder: Path, arrival: Arrival, heard: Heard) -> None:
     version, records, archive = arrival.version, arrival.records, open_layout(folder)
     weights = load_manifest(records, version.weights_manifest)
     config, layers = image_parts(archive, version.image)
@@ -216,7 +249,7 @@ def _keep(held: Holdings, folder: Path, arrival: _Arrival, heard: Heard) -> Mode
         if not key.startswith("versions/"):
             held.store.put_if_absent(key, data)
     held.layout.put_referrers(version.image, _bundles(kept))
-    return keep_version(held.store, version)
+    keep_version(held.store, version)
 
 
 def _keep_layer(held: Holdings, whole: Path, layer: Descriptor, weights: Manifest, heard: Heard) -> None:

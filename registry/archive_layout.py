@@ -2,8 +2,9 @@
 
 Images are tagged ``<name>-v<number>``, with what is signed about them attached as referrers. The manifest
 of a version is tagged ``headgate-<name>-v<number>``; its layers are the store's records, each annotated
-with its key. It also lists the public keys that signed them, so that people can compare and trust them:
-whose signatures count is never read from an archive.
+with its key. One more is the exporter's signed list of them (``archive_seal``), and the public keys that
+signed it all lie beside it, so that people can compare and trust them: whose signatures count is never read
+from an archive.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ VERSION_TYPE = "application/vnd.headgate.version.v1+json"
 
 _RECORD_TYPE = "application/vnd.headgate.record.v1+json"
 _KEY_TYPE = "application/x-pem-file"
-_STORE_KEY, _KEY_NAME = "headgate.store-key", "headgate.key-name"
+_STORE_KEY, _SEALS, _KEY_NAME = "headgate.store-key", "headgate.seals", "headgate.key-name"
 _LONGEST_RECORD = 64 << 20  # bytes; a record is read whole
 
 
@@ -36,12 +37,14 @@ _LONGEST_RECORD = 64 << 20  # bytes; a record is read whole
 class Archived:
     """The records of one version in an archive, by their keys in a store; nothing of them is checked yet.
 
-    ``keys`` maps the names of the keys that signed, as the exporter knows them, to files with their PEM.
+    ``seal`` is the exporter's signed list of them. ``keys`` maps the names of the keys that signed, as the
+    exporter knows them, to files with their PEM.
     """
 
     tag: str
     records: Mapping[str, bytes]
     keys: Mapping[str, Path]
+    seal: bytes | None = None
 
 
 def image_tag(version: ModelVersion) -> str:
@@ -66,10 +69,15 @@ def refuse_other_folders(folder: Path) -> None:
 
 
 def put_version(
-    layout: OciLayout, version: ModelVersion, records: Mapping[str, bytes], keys: Iterable[TrustedKey]
+    layout: OciLayout,
+    version: ModelVersion,
+    records: Mapping[str, bytes],
+    seal: bytes,
+    keys: Iterable[TrustedKey],
 ) -> None:
     """Add a version's manifest, last: whoever finds it finds everything."""
     layers = [_record(layout, key, data) for key, data in sorted(records.items())]
+    layers.append(_blob(layout, BUNDLE_MEDIA_TYPE, seal, {_SEALS: version.reference}))
     layers += [_public(layout, key) for key in sorted(keys, key=lambda key: key.name)]
     config = layout.put_blob(EMPTY_BLOB, EMPTY_MEDIA_TYPE)
     manifest = {
@@ -81,7 +89,7 @@ def put_version(
     }
     kept = layout.put_manifest(canonical_json(manifest))
     listed = Descriptor(kept.media_type, kept.digest, kept.size, artifact_type=VERSION_TYPE)
-    layout.tag(f"headgate-{image_tag(version)}", listed)
+    layout.tag(_tag(version), listed)
 
 
 def read_versions(folder: Path) -> list[Archived]:
@@ -99,6 +107,15 @@ def read_versions(folder: Path) -> list[Archived]:
     if not archived:
         raise _no_archive(folder, "no version is listed in its index.json")
     return archived
+
+
+def sealed_before(layout: OciLayout, folder: Path, version: ModelVersion) -> bytes | None:
+    """The list of a version's records that the archive in a folder has already; None for a damaged one."""
+    try:
+        there = layout.tagged().get(_tag(version))
+        return _read(layout, folder, _tag(version), there).seal if there else None
+    except (Refused, InfrastructureError):
+        return None  # exporting writes it anew
 
 
 def damaged(folder: Path, why: str) -> Refused:
@@ -119,18 +136,26 @@ def content_of(folder: Path, blob: Digest) -> Path:
 
 def _record(layout: OciLayout, key: str, data: bytes) -> Descriptor:
     kind = BUNDLE_MEDIA_TYPE if key.startswith("evidence/") else _RECORD_TYPE
-    kept = layout.put_blob(data, kind)
-    return Descriptor(kind, kept.digest, kept.size, {_STORE_KEY: key})
+    return _blob(layout, kind, data, {_STORE_KEY: key})
 
 
 def _public(layout: OciLayout, key: TrustedKey) -> Descriptor:
-    kept = layout.put_blob(key.pem.encode(), _KEY_TYPE)
-    return Descriptor(_KEY_TYPE, kept.digest, kept.size, {_KEY_NAME: key.name})
+    return _blob(layout, _KEY_TYPE, key.pem.encode(), {_KEY_NAME: key.name})
+
+
+def _blob(layout: OciLayout, kind: str, data: bytes, annotations: Mapping[str, str]) -> Descriptor:
+    kept = layout.put_blob(data, kind)
+    return Descriptor(kind, kept.digest, kept.size, annotations)
+
+
+def _tag(version: ModelVersion) -> str:
+    return f"headgate-{image_tag(version)}"
 
 
 def _read(layout: OciLayout, folder: Path, tag: str, descriptor: Descriptor) -> Archived:
     records: dict[str, bytes] = {}
     keys: dict[str, Path] = {}
+    seal: bytes | None = None
     for layer in _layers(folder, layout.read(descriptor.digest)):
         path = content_of(folder, layer.digest)
         if path.is_file() and path.stat().st_size > _LONGEST_RECORD:
@@ -138,9 +163,11 @@ def _read(layout: OciLayout, folder: Path, tag: str, descriptor: Descriptor) -> 
         key = layer.annotations.get(_STORE_KEY)
         if key is not None:
             records[key] = layout.read(layer.digest)
+        elif _SEALS in layer.annotations:
+            seal = layout.read(layer.digest)
         elif name := layer.annotations.get(_KEY_NAME):
             keys[name] = path
-    return Archived(tag, records, keys)
+    return Archived(tag, records, keys, seal)
 
 
 def _layers(folder: Path, manifest: bytes) -> list[Descriptor]:

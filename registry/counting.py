@@ -1,8 +1,9 @@
 """Which evidence about a version counts, and why the rest does not. Pure.
 
 It counts when a trusted key signed it that may sign its kind, when it speaks of this very version, and when
-it is neither too old nor from the future. Of several records the newest that counts decides. What a policy
-makes of that is ``policy``'s.
+it is not from the future. Of several records the newest that counts decides: of quality gates the newest of
+each suite, so that passing an easy suite does not undo failing a hard one. What a policy makes of that is
+``policy``'s.
 """
 
 from __future__ import annotations
@@ -16,9 +17,11 @@ from judging.verdict import Outcome
 from registry.digest import Digest
 from registry.evidence import Evidence
 from registry.predicates import (
+    ALIAS_MOVE,
     APPROVAL,
     FETCH,
     IMAGE_SIGNATURE,
+    QUALITY,
     QUANTIZE,
     RELEASE,
     ROLLOUT,
@@ -84,17 +87,32 @@ class Case:
             return evidence.doubt or "the key that signed it is not trusted here"
         if not trusted.may_sign(evidence.kind):
             return f"the key {trusted.name} may not sign {evidence.kind} evidence"
-        return self._misdated(evidence)
+        return misdated(evidence, self.now) or self._of_another_name(evidence)
+
+    def newest(self, kind: str) -> list[Evidence]:
+        """The newest record of a kind that counts, if there is one; of quality gates one for each suite."""
+        return [found[0] for found in by_suite(e for e in self.of(kind) if not self.doubt(e))]
 
     def age(self, evidence: Evidence) -> timedelta | None:
-        """How old it is; None where it is not dated, or was live before: then its age does not matter."""
+        """How old it is; None where it is not dated."""
         at = dated(evidence)
-        return None if at is None or self.was_live else self.now - at
+        return None if at is None else self.now - at
 
     @cached_property
     def was_live(self) -> bool:
-        """Whether a rollout of it succeeded: then it may come back whatever the age of its evidence."""
-        return any(e.facts.get("phase") == "succeeded" and not self.doubt(e) for e in self.of(ROLLOUT))
+        """Whether a rollout of it succeeded: then it may come back, unless harm was proven since."""
+        return self.live_since is not None
+
+    @cached_property
+    def live_since(self) -> datetime | None:
+        """When a rollout of it first succeeded, as a key says that may move aliases; None when none did."""
+        rollouts = [e for e in self.of(ROLLOUT) if e.facts.get("phase") == "succeeded" and not self.doubt(e)]
+        return min((at for e in rollouts if self._may_move(e) and (at := dated(e))), default=None)
+
+    def is_since_live(self, evidence: Evidence) -> bool:
+        """Whether it was made after the version was live first; what is not dated may have been."""
+        at = dated(evidence)
+        return self.live_since is not None and (at is None or at >= self.live_since)
 
     @cached_property
     def releasers(self) -> frozenset[str | None]:
@@ -108,24 +126,49 @@ class Case:
         return tuple(e for e in standing(counting) if not is_satisfied(e))
 
     def waived_until(self, evidence: Evidence) -> date | None:
-        """The last day of the waiver for this scan (for what was live: of all days), or None without one."""
+        """The last day of the waiver for this scan, or None without one."""
         if evidence.kind != SCAN or not evidence.verdict or evidence.verdict.outcome is not Outcome.ERROR:
             return None
         try:
-            until = date.fromisoformat(evidence.facts["waiver"]["until"])
+            return date.fromisoformat(evidence.facts["waiver"]["until"])
         except (KeyError, TypeError, ValueError):
             return None
-        return date.max if self.was_live else until
 
-    def _misdated(self, evidence: Evidence) -> str:
-        at = dated(evidence)
-        if at is None:
-            return "" if is_document(evidence.kind) else "it does not say when it was made"
-        ahead = at - self.now
-        # A pass from the future is not believed; a failure is, since no doubt is a pass.
-        if ahead > MAX_SKEW and is_satisfied(evidence):
-            return f"it is dated {_minutes(ahead)} in the future: the clock of a machine is wrong"
+    def _may_move(self, evidence: Evidence) -> bool:
+        key = self.trust.find(evidence.key_id)
+        return key is not None and key.may_sign(ALIAS_MOVE)
+
+    def _of_another_name(self, evidence: Evidence) -> str:
+        # Models of two names may be the same bytes: a person said yes to one; a no is about the bytes.
+        version = evidence.facts.get("version", self.version.reference)
+        if evidence.kind == APPROVAL and is_satisfied(evidence) and version != self.version.reference:
+            return f"it is an approval of {version}"
         return ""
+
+
+def misdated(evidence: Evidence, now: datetime) -> str:
+    """Why its date keeps a record from counting at this moment (an aware time), or nothing."""
+    at = dated(evidence)
+    if at is None:
+        return "" if is_document(evidence.kind) else "it does not say when it was made"
+    ahead = at - now
+    # A pass from the future is not believed; a failure is, since no doubt is a pass.
+    if ahead > MAX_SKEW and is_satisfied(evidence):
+        return f"it is dated {_minutes(ahead)} in the future: the clock of a machine is wrong"
+    return ""
+
+
+def suite_of(evidence: Evidence) -> str | None:
+    """The suite that a quality gate measured by; None for other evidence."""
+    return str(evidence.facts["suite"]) if evidence.kind == QUALITY and "suite" in evidence.facts else None
+
+
+def by_suite(found: Iterable[Evidence]) -> list[list[Evidence]]:
+    """The records of each suite, in their order; evidence of other kinds stays together."""
+    suites: dict[str | None, list[Evidence]] = {}
+    for evidence in found:
+        suites.setdefault(suite_of(evidence), []).append(evidence)
+    return list(suites.values())
 
 
 def standing(counting: Iterable[Evidence]) -> list[Evidence]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from judging.verdict import Verdict
-from registry.bundle import Signer, seal, unseal
+from registry.bundle import Sealed, Signer, seal, unseal
 from registry.digest import Digest, canonical_json
 from registry.errors import InfrastructureError
 from registry.predicates import WEIGHTS_SIGNATURE, from_predicate, predicate_type, to_predicate
@@ -31,8 +31,8 @@ class Evidence:
 
     ``facts`` holds plain JSON values: figures, tool versions, and ``at``, the ISO time in UTC. ``also``
     names further digests it speaks of, such as the image of a release. A record that was read has the
-    name of the trusted key that signed it as ``signer``, or None and the reason as ``doubt``; ``digest``
-    is the digest of its bytes.
+    name of the key that signed it as ``signer`` when that key is trusted for its kind, else None and the
+    reason as ``doubt``; ``digest`` is the digest of its bytes.
     """
 
     kind: str
@@ -143,13 +143,20 @@ def read_evidence(data: bytes, trust: Trust) -> Evidence:
             verdict=verdict,
             facts=facts,
             also=subjects,
-            signer=sealed.signer,
             key_id=sealed.key_id,
-            doubt=sealed.doubt,
             digest=Digest.of_bytes(data),
+            **_believed(sealed, kind, trust),
         )
     except (KeyError, TypeError, AttributeError) as problem:
         raise ValueError(f"not evidence of ours ({type(problem).__name__}: {problem})") from problem
+
+
+def _believed(sealed: Sealed, kind: str, trust: Trust) -> dict[str, Any]:
+    """Who vouches for a statement of this kind: a key counts only for what it is trusted for."""
+    key = trust.find(sealed.key_id)
+    if sealed.signer and key and not key.may_sign(kind):
+        return {"signer": None, "doubt": f"the key {key.name} may not sign {kind} evidence"}
+    return {"signer": sealed.signer, "doubt": sealed.doubt}
 
 
 def _weights(signed: Mapping[str, Any], root: Digest) -> Digest:

@@ -63,6 +63,11 @@ class Home:
         """What aliases ask for before they move: see ``policy_file``."""
         return self.root / "policy.yaml"
 
+    @property
+    def seen(self) -> Path:
+        """How far the alias logs of each registry were seen: see ``log_memory``."""
+        return self.root / "seen"
+
     def weights(self, weights_set: Digest) -> Path:
         """The folder a server loads these weights from: hard links to blobs."""
         return self.cache / "weights" / weights_set.hex

@@ -6,6 +6,7 @@ Amazon's are given as for every boto3 program: ``AWS_PROFILE``, ``AWS_REGION``, 
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,6 +14,7 @@ from pathlib import Path
 from registry.dir_store import DirStore
 from registry.errors import UsageError
 from registry.home import Home
+from registry.log_memory import LogMemory, RememberedStore
 from registry.store import Store, is_key
 
 VARIABLE = "HEADGATE_STORE"
@@ -40,8 +42,34 @@ def open_store(env: Mapping[str, str], home: Home, address: str | None = None) -
         raise _not_a_store(address, f"{prefix!r} is no prefix (up to 100 of a-z, 0-9, '.', '_', '-', '/')")
     from registry.s3_store import S3Store, s3_client  # noqa: PLC0415 - boto3: a fifth of a second
 
-    endpoint = env.get("AWS_ENDPOINT_URL_S3") or env.get("AWS_ENDPOINT_URL")
-    return S3Store(s3_client(endpoint or None), bucket, prefix)
+    return S3Store(s3_client(_endpoint(env) or None), bucket, prefix)
+
+
+def open_registry(env: Mapping[str, str], home: Home) -> RememberedStore:
+    """The store of HEADGATE_STORE, else the home's, with what this home has seen of the alias logs in it.
+
+    Each address is remembered for itself. Raises UsageError as ``open_store``.
+    """
+    folder = home.seen / _identity(env, home)
+    return RememberedStore(open_store(env, home), LogMemory(DirStore(folder), str(folder)))
+
+
+def _identity(env: Mapping[str, str], home: Home) -> str:
+    address = env.get(VARIABLE)
+    if not address:
+        return "home"
+    if address.startswith("s3:"):
+        address = f"{address.rstrip('/')} {_endpoint(env)}"
+    else:
+        path = Path(address).expanduser().absolute()
+        if path == home.store:
+            return "home"
+        address = str(path)
+    return hashlib.sha256(address.encode()).hexdigest()[:16]
+
+
+def _endpoint(env: Mapping[str, str]) -> str:
+    return env.get("AWS_ENDPOINT_URL_S3") or env.get("AWS_ENDPOINT_URL") or ""
 
 
 def _meant(scheme: str, first: str, rest: str) -> str:

@@ -1,9 +1,12 @@
 """Which evidence lets a version be staged and reach users. Pure: evidence and the time come in, gaps go out.
 
 What counts as evidence is ``counting``'s. Of several records the newest that counts decides, so a later
-failure outweighs a pass. A scan that could not be made may be covered by a waiver that still holds. What was
-live before may come back whatever the age of its evidence: going back must not wait for a new scan. An
-approval counts until its signer rejects; one standing rejection keeps a version back, whoever approved it.
+failure outweighs a pass; of quality gates the newest of every suite has to pass. A scan that could not be
+made may be covered by a waiver that still holds. An approval counts until its signer rejects; one standing
+rejection keeps a version back, whoever approved it.
+
+What was live before may come back, whatever the policy asks for by now: going back must not wait for a new
+scan or another signature. It needs its release, no harm proven since, and no rejection that stands.
 """
 
 from __future__ import annotations
@@ -13,14 +16,16 @@ from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from judging.verdict import Outcome
 from registry.alias import Alias
-from registry.counting import Case, is_satisfied, standing
+from registry.counting import Case, by_suite, is_satisfied, standing, suite_of
 from registry.digest import Digest
 from registry.errors import HeadgateError, NeedsApproval, UsageError
 from registry.evidence import Evidence
 from registry.predicates import (
     ALIAS_MOVE,
     APPROVAL,
+    EXPORT,
     KINDS,
     LOAD,
     QUALITY,
@@ -34,8 +39,8 @@ from registry.predicates import (
 from registry.trust import Trust
 from registry.version import ModelVersion
 
-REQUIRABLE = KINDS - {ROLLOUT, ALIAS_MOVE}
-"""What a policy can ask for: the others are what moving an alias leads to."""
+REQUIRABLE = KINDS - {ROLLOUT, ALIAS_MOVE, EXPORT}
+"""What a policy can ask for: the others are what moving an alias leads to, and how a version travelled."""
 
 _ABSENT = {
     QUALITY: "no quality gate has judged it",
@@ -88,6 +93,11 @@ class Policy:
         """What this alias asks for."""
         return {Alias.CANDIDATE: (), Alias.STAGING: self.staging, Alias.PRODUCTION: self.production}[alias]
 
+    def max_age(self, kind: str) -> timedelta | None:
+        """How old evidence of a kind may be for every alias, None for any age."""
+        ages = (r.max_age for alias in Alias for r in self.required(alias) if r.kind == kind)
+        return min((age for age in ages if age is not None), default=None)
+
     @property
     def digest(self) -> Digest:
         """The digest of everything it asks for: a release's summary names the policy it was made under."""
@@ -114,6 +124,17 @@ def missing_evidence(
     return [sentence for _, sentence in _gaps(policy, alias, Case(version, tuple(found), now, trust))]
 
 
+def uncounted(policy: Policy, case: Case, said: Evidence) -> list[str]:
+    """Why this record is not what aliases ask for, a sentence each; a no is heard whatever they ask for."""
+    if doubt := case.doubt(said):
+        return [f"It does not count: {doubt}"]
+    if not is_satisfied(said):
+        return []
+    asked = [(alias, r) for alias in Alias for r in policy.required(alias) if r.kind == said.kind]
+    unfit = [f"It does not count for {alias}: {why}" for alias, r in asked if (why := _unfit(case, r, said))]
+    return list(dict.fromkeys(unfit))
+
+
 def insist(
     policy: Policy,
     alias: Alias,
@@ -138,11 +159,32 @@ def insist(
 
 
 def _gaps(policy: Policy, alias: Alias, case: Case) -> list[tuple[str, str]]:
+    if alias is Alias.CANDIDATE:
+        return []
     required = policy.required(alias)
-    gaps = [(r.kind, gap) for r in required if (gap := _gap(case, r))]
-    if required:
-        gaps += [(APPROVAL, _rejection(evidence)) for evidence in case.rejections]
-    return gaps
+    if case.was_live:
+        gaps = _gaps_on_return(required, case)
+    else:
+        gaps = [(r.kind, gap) for r in required if (gap := _gap(case, r))]
+    return gaps + [(APPROVAL, _rejection(evidence)) for evidence in case.rejections]
+
+
+def _gaps_on_return(required: tuple[Requirement, ...], case: Case) -> list[tuple[str, str]]:
+    """What keeps back a version that was live: the policy says no more than whose failures count."""
+    gaps: list[tuple[str, str]] = []
+    if required and not any(is_satisfied(e) and not case.doubt(e) for e in case.of(RELEASE)):
+        gaps = [(RELEASE, _gap(case, Requirement(kind=RELEASE)))]
+    for kind in sorted(REQUIRABLE - {APPROVAL}):
+        signers = [r.signed_by for r in required if r.kind == kind]
+        said = [e for e in case.of(kind) if not case.doubt(e) and _has_a_say(e, signers)]
+        # A judge that could not tell neither proves harm nor takes back what was proven.
+        proven = [found[0] for found in by_suite(e for e in said if is_satisfied(e) or _is_harm(e))]
+        gaps += [(kind, _refusal(case, e)) for e in proven if _is_harm(e) and case.is_since_live(e)]
+    return list(dict.fromkeys(gaps))
+
+
+def _has_a_say(evidence: Evidence, signers: list[frozenset[str]]) -> bool:
+    return not signers or any(not names or evidence.signer in names for names in signers)
 
 
 def _gap(case: Case, required: Requirement) -> str:
@@ -154,9 +196,11 @@ def _gap(case: Case, required: Requirement) -> str:
     counting = [e for e, doubt in zip(records, doubts, strict=True) if not doubt]
     if not counting:
         return _none_counts(required.kind, records, doubts)
-    if required.kind != APPROVAL and (refusal := _refusal(case, counting[0])):
-        return refusal
-    signed = sum(not _refusal(case, e) for e in standing(counting))
+    suites = by_suite(counting)
+    refusals = [refusal for found in suites if (refusal := _refusal(case, found[0]))]
+    if required.kind != APPROVAL and refusals:
+        return "; ".join(refusals)
+    signed = max(sum(not _refusal(case, e) for e in standing(found)) for found in suites)
     if signed >= required.count:
         return ""
     if required.kind == APPROVAL and not signed:
@@ -171,6 +215,8 @@ def _unfit(case: Case, required: Requirement, evidence: Evidence) -> str:
     if required.four_eyes and evidence.signer in case.releasers:
         return f"{evidence.signer} signed it, and the release as well: the policy wants four eyes"
     age = case.age(evidence)
+    if _refusal(case, evidence):
+        return ""  # it holds until somebody looks again: else it would be enough to wait
     if required.max_age is not None and age is not None and age > required.max_age:
         return f"it is {_span(age)} old, and the policy allows {_span(required.max_age)}"
     return ""
@@ -181,14 +227,18 @@ def _refusal(case: Case, evidence: Evidence) -> str:
     if is_satisfied(evidence):
         return ""
     if evidence.verdict is None:
-        return f"its {_noun(evidence.kind)} came to no verdict"
+        return f"its {_what(evidence)} came to no verdict"
     until = case.waived_until(evidence)
     if until and until >= case.now.date():
         return ""
     if until:
         return f"the waiver of {evidence.facts['waiver'].get('owner')} for its scan ended on {until}"
     reasons = "; ".join(evidence.verdict.reasons())
-    return f"its {_noun(evidence.kind)} said {evidence.verdict.outcome}: {reasons}"
+    return f"its {_what(evidence)} said {evidence.verdict.outcome}: {reasons}"
+
+
+def _is_harm(evidence: Evidence) -> bool:
+    return evidence.verdict is not None and evidence.verdict.outcome is Outcome.FAIL
 
 
 def _rejection(evidence: Evidence) -> str:
@@ -202,6 +252,11 @@ def _none_counts(kind: str, records: list[Evidence], doubts: list[str]) -> str:
     whys = [f"of {_when(e)}: {doubt}" for e, doubt in zip(records, doubts, strict=True)]
     more = f", and {len(whys) - 1} older" if len(whys) > 1 else ""
     return f"no {_noun(kind)} counts ({whys[0]}{more})"
+
+
+def _what(evidence: Evidence) -> str:
+    suite = suite_of(evidence)
+    return f"{_noun(evidence.kind)} {suite}" if suite else _noun(evidence.kind)
 
 
 def _noun(kind: str) -> str:

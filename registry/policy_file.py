@@ -8,7 +8,8 @@
         four_eyes: true
         signed_by: [ann, bob]
 
-A section that is left out is as in ``policy.DEFAULT``.
+A section that is left out is as in ``policy.DEFAULT``. One that asks for anything asks for ``release`` as
+well, written down or not: nothing else binds a version's record, image and name to what was judged.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError, field_validator, mo
 
 from registry.home import Home
 from registry.policy import DEFAULT, REQUIRABLE, Policy, Requirement
+from registry.predicates import RELEASE
 from registry.validation import did_you_mean, explain, read_yaml
 from registry.version import check_name
 
@@ -96,4 +98,6 @@ class _PolicyFile(BaseModel):
 
 
 def _values(requirements: list[_Requirement]) -> tuple[Requirement, ...]:
-    return tuple(requirement.value() for requirement in requirements)
+    values = tuple(requirement.value() for requirement in requirements)
+    implied = values and RELEASE not in {value.kind for value in values}
+    return (*values, Requirement(kind=RELEASE)) if implied else values

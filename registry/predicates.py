@@ -17,11 +17,12 @@ SANITY, QUALITY, LOAD, PREFLIGHT = "sanity", "quality", "load", "preflight"
 SCAN, SBOM = "scan", "sbom"
 RELEASE, APPROVAL, ROLLOUT, ALIAS_MOVE = "release", "approval", "rollout", "alias-move"
 WEIGHTS_SIGNATURE, IMAGE_SIGNATURE = "weights-signature", "image-signature"
+EXPORT = "export"
 KINDS = frozenset(
     {FETCH, QUANTIZE, SANITY, QUALITY, LOAD, PREFLIGHT, SCAN, SBOM}
-    | {RELEASE, APPROVAL, ROLLOUT, ALIAS_MOVE, WEIGHTS_SIGNATURE, IMAGE_SIGNATURE}
+    | {RELEASE, APPROVAL, ROLLOUT, ALIAS_MOVE, WEIGHTS_SIGNATURE, IMAGE_SIGNATURE, EXPORT}
 )
-"""Every kind there is: what a policy may ask for, and what a key may be trusted for."""
+"""Every kind there is: what a key may be trusted for, and most of it a policy may ask for."""
 
 TEST_RESULT = "https://in-toto.io/attestation/test-result/v0.1"
 VULNS = "https://in-toto.io/attestation/vulns/v0.2"

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from registry.alias import Alias
-from registry.alias_log import check_log, get_aliases, history, move_alias, places, roll_forward
+from registry.alias_log import check_log, cut_log, get_aliases, history, move_alias, places, roll_forward
 from registry.attachment import Attachment, attach, attachments, missing
 from registry.bundle import Signer
 from registry.digest import Digest
@@ -71,7 +71,8 @@ class Reconciler:
             sentences = check_log(self.store, self.trust, *place)
             for sentence in sentences:
                 # Only lagging can be mended, and it is the only thing that can be wrong then.
-                mend = self._roll_forward(*place) if len(sentences) == 1 else None
+                lags = len(sentences) == 1 and not cut_log(self.store, self.trust, *place)
+                mend = self._roll_forward(*place) if lags else None
                 yield Problem(sentence, "the alias record is brought up to date with its log", mend)
 
     def _roll_forward(self, name: str, gpu_class: str) -> Mend:

@@ -24,7 +24,7 @@ from registry.publish import list_versions
 from registry.referrers import attachable
 from registry.store import Store
 from registry.trust import Trust
-from registry.verify import load_manifest
+from registry.verify import check_manifest
 from registry.version import ModelVersion
 from registry.weights_signature import weights_predicate
 
@@ -85,7 +85,7 @@ def _version(store: Store, layout: OciLayout, version: ModelVersion, operator: O
 
 def _sign_weights(store: Store, version: ModelVersion, operator: Operator) -> str:
     try:
-        weights = load_manifest(store, version.weights_manifest)
+        weights = check_manifest(store, version.weights_manifest)
     except Refused as problem:
         return f"left the weights of {version.reference} unsigned: {problem}"
     if weights.set_digest != version.weights_set:

@@ -20,6 +20,7 @@ from registry.blobs import BlobStore
 from registry.digest import Digest
 from registry.errors import InfrastructureError, Refused
 from registry.manifest import Manifest
+from registry.manifests import load_manifest, manifest_key
 from registry.oci_layout import OciLayout
 from registry.policy import Policy, missing_evidence
 from registry.publish import get_version
@@ -35,7 +36,6 @@ from registry.verify_evidence import (
 )
 from registry.verify_image import Heard, check_config, check_listed, manifest_of, read_files
 from registry.version import ModelVersion, parse_reference
-from registry.version_contents import read_manifest
 
 _SHOWN = 3  # differences worth naming; the rest is counted
 _RESTORE = "restore it from a backup, or release the version again"
@@ -76,9 +76,9 @@ def verify_version(
 def contents(held: Holdings, version: ModelVersion, said: Said, heard: Heard) -> Iterator[Finding]:
     """The checks of what a version is made of, wherever it lies: in a home, or in an archive."""
     trust = held.trust
-    yield _judged("release", lambda: check_release(version, said, trust))
-    yield from _evidence(said, trust)
-    yield _judged("weights signature", lambda: check_weights_signature(version, said, trust))
+    yield _judged("release", lambda: check_release(version, said))
+    yield from _evidence(said)
+    yield _judged("weights signature", lambda: check_weights_signature(version, said))
     yield _judged("source", lambda: _check_source(held, version, heard))
     yield _judged("image", lambda: _check_image(held, version))
     yield _judged("weights", lambda: _check_weights(held, version, heard))
@@ -90,24 +90,19 @@ def size_of(held: Holdings, version: ModelVersion) -> int:
     total = 0
     for digest in (version.source_manifest, version.weights_manifest):
         with contextlib.suppress(Refused):
-            files = load_manifest(held.store, digest).files.values()
+            files = check_manifest(held.store, digest).files.values()
             all_here = digest == version.weights_manifest
             total += sum(e.size for e in files if all_here or (held.blobs and held.blobs.has(e.digest)))
     return total
 
 
-def load_manifest(store: Store, digest: Digest) -> Manifest:
-    """The manifest a record names; Refused when it is gone or changed."""
-    reached = store.get(f"manifests/{digest.hex}.json")
+def check_manifest(store: Store, digest: Digest) -> Manifest:
+    """The list of files a record names; Refused when it is gone or changed, as the checks say it."""
+    store.get(manifest_key(digest))  # a store that cannot be reached is no damage
     try:
-        found = read_manifest(store, digest)
+        return load_manifest(store, digest)
     except InfrastructureError as damage:
-        if reached is None:
-            raise
         raise Refused(damage.what, why=damage.why, next_step=damage.next_step) from damage
-    if found is None:
-        raise Refused(f"The manifest {digest} is missing", why="a version names it", next_step=_RESTORE)
-    return found
 
 
 def _read_record(store: Store, reference: str) -> tuple[ModelVersion | None, Finding]:
@@ -143,16 +138,14 @@ def _check_index(version: ModelVersion, key: str, data: bytes | None) -> str:
     return "its content leads to its number"
 
 
-def _evidence(said: Said, trust: Trust) -> Iterator[Finding]:
-    counted = said.counted(trust)
+def _evidence(said: Said) -> Iterator[Finding]:
+    counted = said.counted
     yield from (_failed("evidence", sentence) for sentence in said.damaged)
-    yield from (
-        _judged(f"{e.kind} evidence", partial(check_record, e, counted, trust)) for e in said.evidence
-    )
+    yield from (_judged(f"{e.kind} evidence", partial(check_record, e, counted)) for e in said.evidence)
 
 
 def _check_source(held: Holdings, version: ModelVersion, heard: Heard) -> str:
-    source = load_manifest(held.store, version.source_manifest)
+    source = check_manifest(held.store, version.source_manifest)
     if version.source_set not in (None, source.set_digest):
         what = f"The source manifest lists files with the set digest {source.set_digest}"
         raise Refused(what, why=f"the record says {version.source_set}", next_step=_RESTORE)
@@ -172,7 +165,7 @@ def _check_image(held: Holdings, version: ModelVersion) -> str:
 
 
 def _check_weights(held: Holdings, version: ModelVersion, heard: Heard) -> str:
-    weights = load_manifest(held.store, version.weights_manifest)
+    weights = check_manifest(held.store, version.weights_manifest)
     if weights.set_digest != version.weights_set:
         what = f"The weights manifest lists files with the set digest {weights.set_digest}"
         raise Refused(what, why=f"the record says {version.weights_set}", next_step=_RESTORE)

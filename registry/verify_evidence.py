@@ -29,9 +29,10 @@ class Said:
     evidence: tuple[Evidence, ...]
     damaged: tuple[str, ...]
 
-    def counted(self, trust: Trust) -> list[Evidence]:
+    @property
+    def counted(self) -> list[Evidence]:
         """What a key trusted for its kind has signed."""
-        return [e for e in self.evidence if not doubt_of(e, trust)]
+        return [e for e in self.evidence if not e.doubt]
 
 
 def read_said(store: Store, trust: Trust, version: ModelVersion) -> Said:
@@ -48,29 +49,20 @@ def read_said(store: Store, trust: Trust, version: ModelVersion) -> Said:
     return Said(tuple(evidence), tuple(damaged))
 
 
-def doubt_of(evidence: Evidence, trust: Trust) -> str:
-    """Why a record does not count, or nothing."""
-    key = trust.find(evidence.key_id) if evidence.signer else None
-    if key is None:
-        return evidence.doubt
-    return "" if key.may_sign(evidence.kind) else f"the key {key.name} may not sign {evidence.kind}"
-
-
-def check_record(evidence: Evidence, counted: Iterable[Evidence], trust: Trust) -> str:
+def check_record(evidence: Evidence, counted: Iterable[Evidence]) -> str:
     """Who signed a record; Refused when nobody trusted did and nothing of its kind takes its place."""
-    doubt = doubt_of(evidence, trust)
-    if not doubt:
+    if not evidence.doubt:
         return f"{evidence.digest} is signed by {evidence.signer}"
     if any((e.kind, e.subject) == (evidence.kind, evidence.subject) for e in counted):
-        return f"{evidence.digest} does not count ({doubt}); other evidence of its kind does"
+        return f"{evidence.digest} does not count ({evidence.doubt}); other evidence of its kind does"
     raise Refused(
-        f"The {evidence.kind} evidence {evidence.digest} does not count", why=doubt, next_step=_SIGN
+        f"The {evidence.kind} evidence {evidence.digest} does not count", why=evidence.doubt, next_step=_SIGN
     )
 
 
-def check_release(version: ModelVersion, said: Said, trust: Trust) -> str:
+def check_release(version: ModelVersion, said: Said) -> str:
     """Who vouches for the record as a whole; Refused when nobody trusted does, or for something else."""
-    releases = [e for e in said.counted(trust) if (e.kind, e.subject) == (RELEASE, version.record_digest)]
+    releases = [e for e in said.counted if (e.kind, e.subject) == (RELEASE, version.record_digest)]
     if not releases:
         why = f"no release statement about {version.record_digest} is signed by a key trusted here"
         raise Refused(f"Nobody vouches for the record of {version.reference}", why=why, next_step=_SIGN)
@@ -97,10 +89,10 @@ def _check_statement(version: ModelVersion, release: Evidence, said: Said) -> No
         raise Refused(what, why=wrong, next_step="restore the store from a backup, or release it again")
 
 
-def check_weights_signature(version: ModelVersion, said: Said, trust: Trust) -> str:
+def check_weights_signature(version: ModelVersion, said: Said) -> str:
     """Who signed the weights, file by file; Refused when nobody trusted did."""
     wanted = (WEIGHTS_SIGNATURE, version.weights_set)
-    signers = {e.signer for e in said.counted(trust) if (e.kind, e.subject) == wanted and e.signer}
+    signers = {e.signer for e in said.counted if (e.kind, e.subject) == wanted and e.signer}
     if not signers:
         why = "no trusted key has signed their files"
         raise Refused(f"The weights of {version.reference} are not signed", why=why, next_step=_SIGN)
@@ -124,7 +116,7 @@ def check_attached(layout: OciLayout, version: ModelVersion, said: Said, trust: 
         raise Refused(what, why="; ".join(wrong), next_step="remove them, or trust the keys that signed them")
     if listed := layout.resolve(fallback_tag(version.image)):
         check_listed(layout, listed.digest)
-    if not _releases(said.counted(trust), version) & attached.keys():
+    if not _releases(said.counted, version) & attached.keys():
         what = f"The image {version.image} does not carry its release statement"
         raise Refused(what, why=f"{len(attached)} others are attached", next_step=_attach(version))
     return f"{len(attached)} statements travel with the image"

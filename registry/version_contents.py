@@ -5,15 +5,14 @@ For people who look at versions and compare them; whether the bytes are what the
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from registry.blobs import BlobStore
 from registry.digest import Digest
-from registry.errors import InfrastructureError
 from registry.evidence import Evidence, evidence_about
 from registry.manifest import Manifest
+from registry.manifests import read_manifest
 from registry.store import Store
 from registry.trust import Trust
 from registry.version import ModelVersion
@@ -54,24 +53,6 @@ def read_contents(store: Store, blobs: BlobStore, trust: Trust, version: ModelVe
         gone=tuple(path for path in wanted if path not in here),
         evidence=tuple(evidence_about(store, version, trust)),
     )
-
-
-def read_manifest(store: Store, digest: Digest) -> Manifest | None:
-    """The list of files of this digest, None if the store has none; InfrastructureError for a damaged one."""
-    key = f"manifests/{digest.hex}.json"
-    data = store.get(key)
-    if data is None:
-        return None
-    try:
-        if Digest.of_bytes(data) != digest:
-            raise ValueError(f"its content has the digest {Digest.of_bytes(data)}")
-        return Manifest.from_json(json.loads(data))
-    except (ValueError, KeyError, TypeError, AttributeError) as problem:
-        raise InfrastructureError(
-            f"The list of files {key} is damaged",
-            why=f"{type(problem).__name__}: {problem}",
-            next_step="restore it from a backup, or release the version again",
-        ) from problem
 
 
 def _configuration(files: Manifest) -> dict[str, Digest]:

@@ -7,6 +7,7 @@ published; the image is a subject too, so a cluster that knows only the image fi
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import UTC, date, datetime
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
@@ -14,9 +15,11 @@ from prefect.cache_policies import NO_CACHE
 from images.runtime import Runtime
 from images.sbom import sbom_of
 from judging.verdict import Finding, Outcome, Verdict
-from registry.counting import newest_of
+from registry.counting import Case
+from registry.errors import Refused
 from registry.evidence import Evidence, evidence_about, list_bundles, subjects_of
 from registry.manifest import Manifest
+from registry.manifests import load_manifest
 from registry.predicates import (
     FETCH,
     IMAGE_SIGNATURE,
@@ -39,7 +42,15 @@ _INPUTS = (FETCH, QUANTIZE, QUALITY, SCAN, SBOM, WEIGHTS_SIGNATURE)
 
 @task(cache_policy=NO_CACHE)
 def attest(place: Workplace, version: ModelVersion, weights: Manifest, runtime: Runtime) -> None:
-    """Sign a published version; again adds nothing. Everything said about it is attached to its image."""
+    """Sign a published version; again adds nothing. Everything said about it is attached to its image.
+
+    Raises Refused for a record that contradicts itself: another hand wrote it before this release did.
+    """
+    source = load_manifest(place.store, version.source_manifest)
+    if version.source_set not in (None, source.set_digest):
+        why = f"it says its source is {version.source_set}, and lists files that are {source.set_digest}"
+        next_step = "find out who writes to the store, and release it under another name"
+        raise Refused(f"The record of {version.reference} is not signed", why=why, next_step=next_step)
     with place.stage("attest", version.reference):
         record_once(place, SBOM, version.runtime, None, sbom_of(runtime))
         record_once(place, WEIGHTS_SIGNATURE, weights.set_digest, None, weights_predicate(weights))
@@ -50,27 +61,32 @@ def attest(place: Workplace, version: ModelVersion, weights: Manifest, runtime: 
 
 def attach(place: Workplace, version: ModelVersion) -> None:
     """Let the version's image carry everything that is said about it, as OCI referrers."""
-    for subject in subjects_of(version):
-        for bundle in attachable(list_bundles(place.store, subject).values()):
-            place.layout.put_referrer(version.image, bundle)
+    bundles = [b for subject in subjects_of(version) for b in list_bundles(place.store, subject).values()]
+    place.layout.put_referrers(version.image, attachable(bundles))
 
 
 def _summarize(place: Workplace, version: ModelVersion) -> None:
-    found = [e for e in evidence_about(place.store, version, place.trust) if e.signer]
-    rests_on = [e for kind in _INPUTS if (e := newest_of(found, kind))]
+    found = tuple(evidence_about(place.store, version, place.trust))
+    case = Case(version, found, datetime.now(UTC), place.trust)
+    rests_on = [e for kind in _INPUTS for e in case.newest(kind)]
     facts = {
         "version": version.reference,
         "policy": str(place.policy.digest),
         "evidence": sorted(str(e.digest) for e in rests_on),
     }
     also = {"release": version.release_digest, "weights": version.weights_set, "image": version.image}
-    record_once(place, RELEASE, version.record_digest, _verdict(rests_on), facts, also)
+    record_once(place, RELEASE, version.record_digest, _verdict(case, rests_on), facts, also)
 
 
-def _verdict(rests_on: Iterable[Evidence]) -> Verdict:
-    # Publishing is reached only when every gate said yes, or a waiver in the open said so for it.
-    return Verdict.of(
-        Finding(name=e.kind, outcome=Outcome.PASS, message=str(e.facts.get("why") or f"{e.kind} passed"))
-        for e in rests_on
-        if e.verdict
-    )
+def _verdict(case: Case, rests_on: Iterable[Evidence]) -> Verdict:
+    # Here every gate has said yes, or a waiver in the open; another run may have found out more since.
+    return Verdict.of(_finding(case, e, e.verdict) for e in rests_on if e.verdict)
+
+
+def _finding(case: Case, evidence: Evidence, verdict: Verdict) -> Finding:
+    waived = (case.waived_until(evidence) or date.min) >= case.now.date()
+    if verdict.passed or waived:
+        message = str(evidence.facts.get("why") or f"{evidence.kind} passed")
+        return Finding(name=evidence.kind, outcome=Outcome.PASS, message=message)
+    reasons, failure = "; ".join(verdict.reasons()), verdict.failure_class
+    return Finding(name=evidence.kind, outcome=verdict.outcome, message=reasons, failure_class=failure)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ from eval_suites.report import EvalReport
 from eval_suites.suite import Suite
 from registry.digest import Digest
 from registry.errors import InfrastructureError
+from registry.predicates import QUALITY
 from tasks.engine_run import engine_digest, run_engine
 from tasks.progress import report
 from tasks.runtime import RUNTIME_ENGINE
@@ -43,8 +46,19 @@ def evaluate(place: Workplace, served: Served, suite: Suite, seed: int) -> EvalR
         "requests": _REQUESTS,
     }
     with place.stage("evaluate", f"{served.who}: suite {suite.name}"):
-        result = place.staged("evaluate", inputs, lambda: _measure(place, served, suite, seed))
+        result = place.known("evaluate", inputs)
+        if result is None or _is_old(result, place.policy.max_age(QUALITY)):
+            result = _measure(place, served, suite, seed)
+            place.keep("evaluate", inputs, result)
     return EvalReport.from_json(result["report"])
+
+
+def _is_old(result: Mapping[str, Any], limit: timedelta | None) -> bool:
+    """Whether a policy that wants fresh evidence wants it measured again, and not only signed again."""
+    if limit is None:
+        return False
+    at = result.get("at")
+    return at is None or datetime.now(UTC) - datetime.fromisoformat(at) > limit
 
 
 def keep_report(place: Workplace, release: Digest, suite: Suite, seed: int, report: EvalReport) -> None:
@@ -86,7 +100,8 @@ def _measure(place: Workplace, served: Served, suite: Suite, seed: int) -> dict[
             why="a request failed, or the server gave a score that is no number",
             next_step=f"read the logs in {place.run.directory} and run the same command again",
         )
-    return {"report": scored.to_json(), "versions": result["versions"]}
+    at = datetime.now(UTC).isoformat(timespec="seconds")
+    return {"report": scored.to_json(), "versions": result["versions"], "at": at}
 
 
 def _write_tasks(folder: Path, suite: Suite) -> Path:

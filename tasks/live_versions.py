@@ -19,15 +19,15 @@ from fleet.router import ReplicaSpec
 from fleet.status import RolloutStatus
 from registry.alias_log import all_aliases, history
 from registry.alias_move import Move
-from registry.dir_store import DirStore
 from registry.errors import InfrastructureError, UsageError
 from registry.garbage import IN_A_FLEET, Kind, Retention, live_names, live_versions
 from registry.manifest import Manifest
+from registry.manifests import read_manifest
+from registry.open_store import open_registry
 from registry.pins import list_pins
 from registry.publish import get_version
 from registry.store import Store
 from registry.version import ModelVersion
-from registry.version_contents import read_manifest
 from tasks.workplace import Workplace
 
 _MALFORMED = (OSError, ValueError, KeyError, TypeError, AttributeError)
@@ -65,7 +65,7 @@ class LiveVersions:
     @cached_property
     def _found(self) -> list[tuple[Store, dict[str, list[str]]]]:
         # What was released into the home before HEADGATE_STORE was set is not garbage.
-        own = [DirStore(self.place.home.store)] if os.environ.get("HEADGATE_STORE") else []
+        own = [open_registry({}, self.place.home)] if os.environ.get("HEADGATE_STORE") else []
         return [(store, self._in(store)) for store in (self.place.store, *own)]
 
     def _in(self, store: Store) -> dict[str, list[str]]:

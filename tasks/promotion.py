@@ -10,15 +10,16 @@ from fleet.status import Phase, RolloutStatus
 from registry.alias import Alias
 from registry.alias_log import get_aliases
 from registry.counting import newest_of
-from registry.errors import HeadgateError, Inconclusive, InfrastructureError, RolledBack, UsageError
+from registry.errors import HeadgateError, Inconclusive, InfrastructureError, Refused, RolledBack, UsageError
 from registry.evidence import Evidence, evidence_about, list_evidence
+from registry.manifests import load_manifest
 from registry.policy import insist
 from registry.predicates import ROLLOUT
 from registry.sweep import missing_bytes
 from registry.version import ModelVersion
 from tasks.attest import attach
-from tasks.publish import load_manifest, point
-from tasks.record import record_once
+from tasks.publish import point
+from tasks.record import check_means, record_once
 from tasks.roll_out import load_status
 from tasks.runtime import runtime_of
 from tasks.serving import Served, replica
@@ -27,14 +28,29 @@ from tasks.workplace import Workplace
 
 
 def check_evidence(place: Workplace, version: ModelVersion) -> None:
-    """Raises what the policy asks for and does not find before this version may be promoted."""
+    """Raises what the policy asks for and does not find before this version may be promoted.
+
+    Raises UsageError, too, when the key may not move ``production``, and InfrastructureError when the log of
+    the aliases cannot be believed: better now than when users are on it.
+    """
+    check_means(place)
+    get_aliases(place.store, place.trust, version.name, version.gpu_class)
     found = evidence_about(place.store, version, place.trust)
     insist(place.policy, Alias.PRODUCTION, version, found, datetime.now(UTC), place.trust)
 
 
 def replica_of(place: Workplace, version: ModelVersion) -> ReplicaSpec:
-    """The server of this version, on the very runtime it was judged on; UsageError when a part is gone."""
-    weights = load_manifest(place, version.weights_manifest)
+    """The server of this version, on the very runtime it was judged on.
+
+    Raises UsageError when a part is gone, Refused when its files are not those that were judged.
+    """
+    weights = load_manifest(place.store, version.weights_manifest)
+    if weights.set_digest != version.weights_set:
+        raise Refused(
+            f"The record of {version.reference} contradicts itself, and is not served",
+            why=f"it lists files that are {weights.set_digest}; what was judged is {version.weights_set}",
+            next_step="find out who writes to the store, and restore the record from a backup",
+        )
     if gone := missing_bytes(version, weights, place.blobs, place.layout):
         raise UsageError(
             f"{version.reference} is not on this machine",
@@ -68,7 +84,7 @@ def past_rollout(place: Workplace, version: ModelVersion, fleet_name: str) -> di
     if past is None:
         return None
     if past.facts["phase"] == Phase.ROLLED_BACK:
-        raise _rolled_back(version, str(past.facts["reason"]))
+        raise _rolled_back(version, str(past.facts.get("reason")))
     return {
         **past.facts,
         "note": f"promoted before; `headgate promote {version.reference}` makes it live again",
@@ -78,7 +94,7 @@ def past_rollout(place: Workplace, version: ModelVersion, fleet_name: str) -> di
 def _outcome(evidence: Evidence, version: ModelVersion) -> str | None:
     """The phase a rollout of this version ended in, when the evidence is of one."""
     of_it = evidence.facts.get("revision") == _revision(version)
-    return evidence.facts["phase"] if of_it else None
+    return evidence.facts.get("phase") if of_it else None
 
 
 def _revision(version: ModelVersion) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from datetime import UTC, datetime
 
 from prefect import task
@@ -10,9 +9,6 @@ from prefect.cache_policies import NO_CACHE
 
 from registry.alias import Alias
 from registry.alias_log import move_alias
-from registry.digest import Digest, canonical_json
-from registry.errors import InfrastructureError
-from registry.manifest import Manifest
 from registry.publish import publish as publish_version
 from registry.version import ModelVersion, VersionDraft
 from tasks.actor import actor
@@ -40,28 +36,5 @@ def point(place: Workplace, alias: Alias, version: ModelVersion, why: str) -> No
         who=actor(),
         why=why,
         run=place.run.run_id,
+        record=version.record_digest,
     )
-
-
-def save_manifest(place: Workplace, manifest: Manifest) -> Digest:
-    """Keep a manifest under its digest, for records to name."""
-    data = canonical_json(manifest.to_json())
-    digest = Digest.of_bytes(data)
-    place.store.put_if_absent(_key(digest), data)
-    return digest
-
-
-def load_manifest(place: Workplace, digest: Digest) -> Manifest:
-    """The manifest a record names; raises InfrastructureError when it is gone or changed."""
-    data = place.store.get(_key(digest))
-    if data is None or Digest.of_bytes(data) != digest:
-        raise InfrastructureError(
-            f"the manifest {digest} is {'missing from' if data is None else 'damaged in'} the store",
-            why="a version names it",
-            next_step="restore the store from a backup, or release the version again",
-        )
-    return Manifest.from_json(json.loads(data))
-
-
-def _key(digest: Digest) -> str:
-    return f"manifests/{digest.hex}.json"

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
 from eval_suites.gate_report import to_markdown
 from eval_suites.suite import Suite
 from judging.verdict import Outcome, Verdict
-from registry.counting import newest_of
+from registry.alias_chain import check_mover
+from registry.counting import dated, misdated, newest_of, suite_of
 from registry.digest import Digest, canonical_json
 from registry.errors import GateFailed, HeadgateError, Inconclusive, InfrastructureError
 from registry.evidence import Evidence, list_evidence, record
@@ -18,6 +20,13 @@ from registry.predicates import QUALITY, SCAN, is_document
 from tasks.scan import Scanned
 from tasks.summary import write_report
 from tasks.workplace import Workplace
+
+
+def check_means(place: Workplace) -> None:
+    """Raises UsageError for a policy that cannot be read, or a key that could not move aliases in the end."""
+    _ = place.policy
+    key_id = place.signer.key_id  # before the trust: a key made just now is trusted
+    check_mover(place.trust, key_id)
 
 
 def record_quality(place: Workplace, suite: Suite, release: Digest, verdict: Verdict) -> None:
@@ -62,23 +71,38 @@ def record_once(
     facts: Mapping[str, Any],
     also: Mapping[str, Digest] | None = None,
 ) -> Digest:
-    """Sign and keep evidence, unless the newest trusted record says the very same: again is no new evidence.
+    """Sign and keep evidence, unless this key has said the very same and it still holds: again adds nothing.
 
-    ``at`` and ``run`` are added to the facts (but to a document's), and not compared. Returns the digest of
-    the record.
+    It holds until something else was said since, or the policy calls it too old. ``at`` and ``run`` are added
+    to the facts (but to a document's), and not compared. Returns the digest of the record.
     """
-    found = [e for e in list_evidence(place.store, subject, place.trust) if e.signer]
-    newest = newest_of(found, kind)
-    if newest and newest.digest and newest.verdict == verdict and _lasting(newest.facts) == _lasting(facts):
-        return newest.digest
-    if not is_document(kind):
-        at = datetime.now(UTC).isoformat(timespec="microseconds")
-        facts = {**facts, "at": at, "run": place.run.run_id}
+    now = datetime.now(UTC)
     said = Evidence(kind=kind, subject=subject, verdict=verdict, facts=facts, also=also or {})
+    kept = _kept(place, said, now)
+    if kept and kept.digest:
+        return kept.digest
+    if not is_document(kind):
+        made = {"at": now.isoformat(timespec="microseconds"), "run": place.run.run_id}
+        said = replace(said, facts={**facts, **made})
     return record(place.store, place.signer, said)
 
 
-def _lasting(facts: Mapping[str, Any]) -> dict[str, Any]:
+def _kept(place: Workplace, said: Evidence, now: datetime) -> Evidence | None:
+    """The record in which this key says the very same, if it still holds."""
+    found = list_evidence(place.store, said.subject, place.trust)
+    alike = [e for e in found if (e.kind, suite_of(e)) == (said.kind, suite_of(said))]
+    counting = [e for e in alike if e.signer and not misdated(e, now)]
+    same = [e for e in counting if (e.verdict, _lasting(e)) == (said.verdict, _lasting(said))]
+    own = newest_of((e for e in same if e.key_id == place.signer.key_id), said.kind)
+    at = dated(own) if own else None
+    if at is None:  # nothing yet, or a document, which has no date
+        return own
+    limit = place.policy.max_age(said.kind)
+    overruled = newest_of(counting, said.kind) not in same
+    return None if overruled or (limit is not None and now - at > limit) else own
+
+
+def _lasting(said: Evidence) -> dict[str, Any]:
     # As JSON reads it back: tuples and lists are the same there.
-    plain: dict[str, Any] = json.loads(canonical_json(dict(facts)))
+    plain: dict[str, Any] = json.loads(canonical_json(dict(said.facts)))
     return {name: value for name, value in plain.items() if name not in {"at", "run"}}

@@ -49,13 +49,15 @@ def runtime_of(place: Workplace, digest: Digest) -> Installed:
 
     Raises UsageError when it is gone or was changed.
     """
+    check_libnuma()
+    # As it was left first: going back must need neither the package index nor the newest runtime.
+    with contextlib.suppress(OSError, HeadgateError):
+        known = _describe(place, Path(_record(place, digest).read_text(encoding="utf-8")))
+        if known.runtime.digest == digest:
+            return known
     current = install_runtime(place)
     if current.runtime.digest == digest:
         return current
-    with contextlib.suppress(OSError, HeadgateError):
-        older = _describe(place, Path(_record(place, digest).read_text(encoding="utf-8")))
-        if older.runtime.digest == digest:
-            return older
     raise UsageError(
         "the version was judged on a runtime that is not on this machine any more",
         why=f"it was {digest.short}, installed is {current.runtime.digest.short}",

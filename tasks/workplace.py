@@ -1,15 +1,17 @@
 """Where a stage works: its stores and keys, the run it belongs to, and the clock of each stage.
 
-``staged`` is the one way a stage's result is looked up, produced and saved.
+``open_workplace`` opens a run; ``staged`` is the one way a stage's result is looked up, produced and saved.
 """
 
 from __future__ import annotations
 
 import os
+import secrets
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -21,14 +23,15 @@ from registry.home import Home
 from registry.key_ring import load_trust, open_signer
 from registry.manifest import Manifest
 from registry.oci_layout import OciLayout
-from registry.open_store import open_store
+from registry.open_store import open_registry
 from registry.policy import Policy
 from registry.policy_file import load_policy
 from registry.stage_cache import StageCache, stage_key
 from registry.store import Store
 from registry.trust import Trust
 from tasks.progress import report
-from tasks.run import Run
+from tasks.reaper import reap_orphans
+from tasks.run import Run, open_run
 
 
 @dataclass(frozen=True)
@@ -42,7 +45,7 @@ class Workplace:
     @cached_property
     def store(self) -> Store:
         """Versions, aliases, evidence: in the home, or where HEADGATE_STORE says."""
-        return open_store(os.environ, self.home)
+        return open_registry(os.environ, self.home)
 
     @property
     def fleet_store(self) -> Store:
@@ -54,10 +57,9 @@ class Workplace:
         """The key that signs what this run measures: HEADGATE_SIGNING_KEY, or the home's own."""
         return open_signer(os.environ, self.home, lambda sentence: report("keys", sentence))
 
-    @cached_property
+    @property
     def trust(self) -> Trust:
-        """The keys whose signatures count."""
-        _ = self.signer  # a key made just now is trusted from the start
+        """The keys whose signatures count now: a key that was made a moment ago is among them."""
         return load_trust(self.home)
 
     @cached_property
@@ -113,3 +115,16 @@ class Workplace:
     def unpacked(self, manifest: Manifest) -> Path:
         """A folder with the manifest's files, as hard links to the blobs: what a server loads."""
         return self.blobs.link_tree(manifest, self.home.weights(manifest.set_digest))
+
+
+@contextmanager
+def open_workplace() -> Iterator[Workplace]:
+    """A workplace in HEADGATE_HOME, in a new run that is alive for the length of the block.
+
+    What processes of dead runs hold is freed first; garbage collection leaves alone what the run claims.
+    """
+    home = Home.from_environment(os.environ)
+    reap_orphans(home)
+    run_id = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(3)}"
+    with open_run(home, run_id) as run:
+        yield Workplace(home, run)

@@ -17,20 +17,19 @@ from typing import Any
 
 from examples.quickstart.hub import HubServer
 from examples.quickstart.noise import add_noise
-from flows.opening import open_workplace
 from flows.promote import promote_if_new
 from flows.release import release
 from flows.spec import Quantize, QuantizeEngine, ReleaseSpec, load_spec
 from registry.digest import Digest
 from registry.errors import GateFailed, HeadgateError
 from registry.manifest import Manifest
+from registry.manifests import load_manifest
 from registry.publish import get_version
 from tasks.engine_run import engine_digest, run_engine
 from tasks.process import background_process
-from tasks.publish import load_manifest
 from tasks.roll_out import check_port
 from tasks.runtime import check_libnuma
-from tasks.workplace import Workplace
+from tasks.workplace import Workplace, open_workplace
 
 HERE = Path(__file__).resolve().parent
 SPEC = HERE.parent / "quickstart.yaml"
@@ -156,7 +155,7 @@ def _train(place: Workplace, facts: Path) -> dict[str, Any]:
 
 def _noisy(place: Workplace, version: str) -> Path:
     """A folder with the weights of a version, noise added to their scales."""
-    weights = load_manifest(place, get_version(place.store, version).weights_manifest)
+    weights = load_manifest(place.store, get_version(place.store, version).weights_manifest)
     output = place.run.directory / "noisy"
     add_noise(place.unpacked(weights), output, strength=_NOISE)
     return output

@@ -12,6 +12,8 @@ from cli.main import main
 from registry.alias import Aliases
 from registry.alias_log import get_aliases
 from registry.signing import KeySigner
+from registry.trust import Trust, TrustedKey
+from registry.trust_file import write_trust
 from registry.version import ModelVersion
 from tests.simulators.released import TinyHome, release, tiny_home
 
@@ -72,7 +74,14 @@ def test_four_eyes(
     """Whoever released cannot approve alone: another person's key has to, and may take it back."""
     tiny.home.policy.write_text(FOUR_EYES)
     assert main(["approve", "tiny/1", "--why", "I made it", "--json"]) == 0
-    assert "the release as well" in told(capsys)["missing"]["staging"][0]
+    answer = told(capsys)
+    assert "the release as well" in answer["missing"]["staging"][0]
+    (doubt,) = answer["doubts"]
+    assert doubt.startswith("It does not count for staging: builder signed it, and the release as well")
+    assert main(["approve", "tiny/1", "--why", "a doubt", "--reject", "--json"]) == 0
+    assert told(capsys)["doubts"] == []
+    assert main(["approve", "tiny/1", "--why", "none left", "--json"]) == 0
+    capsys.readouterr()
     assert main(["stage", "tiny/1"]) == 20
     as_person(tiny, "ann", monkeypatch)
     assert main(["approve", "tiny/1", "--why", "read the report", "--json"]) == 0
@@ -98,6 +107,41 @@ def test_an_approval_that_will_not_count_is_said_to(
     assert "not trusted here" in output.err
     assert main(["stage", "tiny/1"]) == 2
     assert "may not move aliases" in capsys.readouterr().err
+
+
+def test_an_approval_by_a_key_for_other_things_is_said_not_to_count(
+    tiny: TinyHome, version: ModelVersion, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """For people before the table, for programs as ``doubts``."""
+    scanner = KeySigner.generate()
+    key = TrustedKey("scanner", scanner.public_pem, frozenset({"scan"}))
+    write_trust(tiny.home.keys / "trusted.yaml", Trust((*tiny.trust.keys, key)))
+    monkeypatch.setenv("KEY", scanner.to_pem().decode())
+    assert main(["approve", "tiny/1", "--why", "me"]) == 0
+    assert "It does not count: the key scanner may not sign approval evidence." in capsys.readouterr().err
+
+
+def test_a_log_that_was_cut_is_noticed_by_whoever_has_seen_more(
+    tiny: TinyHome, version: ModelVersion, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nothing is moved; history and verify say it; a store that is older on purpose is vouched for."""
+    assert main(["stage", "tiny/1"]) == 0
+    newest = max((tiny.home.store / "audit/tiny/cpu").iterdir())
+    newest.unlink()
+    (tiny.home.store / "aliases/tiny/cpu.json").unlink()
+    capsys.readouterr()
+    assert main(["stage", "tiny/1"]) == 40
+    assert "this home has seen move 3" in capsys.readouterr().err
+    assert main(["verify", "tiny/1", "--json"]) == 10
+    assert "was cut off" in capsys.readouterr().out
+    assert main(["history", "tiny"]) == 0
+    assert "was cut off" in capsys.readouterr().err
+    assert main(["history", "tiny", "--json"]) == 0
+    assert len(told(capsys)["gone"]) == 1
+    again = ["vouch", "tiny", "--gpu-class", "cpu", "--why", "disk died"]
+    assert main(again) == 40
+    assert main([*again, "--restored"]) == 0
+    assert main(["stage", "tiny/1"]) == 0
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -61,3 +63,19 @@ def test_a_fleet_that_was_never_up_has_a_status(capsys: pytest.CaptureFixture[st
     assert main(["status", "--json"]) == 0
     status = json.loads(capsys.readouterr().out)
     assert (status["rollout"], status["observed"]["replicas"]) == (None, [])
+
+
+def test_commands_that_need_no_prefect_do_not_wait_for_it(home: Home) -> None:
+    """It takes a second to import; nor do they load what talks to object stores and image registries."""
+    program = """
+import sys
+from cli.main import main
+codes = [main(words.split()) for words in sys.argv[1:]]
+print(codes, sorted({"prefect", "boto3", "httpx"} & sys.modules.keys()))
+"""
+    commands = ["versions", "verify tiny/1", "import stick", "export tiny/1 stick", "approve tiny/1 --why x"]
+    commands += ["history tiny", "pin tiny/1 --why x", "keys list", "store upgrade", "show tiny/1"]
+    done = subprocess.run(
+        [sys.executable, "-c", program, *commands], capture_output=True, text=True, check=True, timeout=120
+    )
+    assert done.stdout.splitlines()[-1] == "[0, 2, 2, 2, 2, 2, 2, 0, 0, 2] []"

@@ -1,4 +1,4 @@
-"""``headgate verify``, ``export``, ``import`` and ``store``: what is printed, and the exit codes."""
+"""``headgate verify`` and ``store``: what is printed, and the exit codes."""
 
 from __future__ import annotations
 
@@ -76,26 +76,6 @@ def test_a_mistake_is_a_usage_error(
     """Explained in a sentence, without a traceback."""
     assert main(arguments) == 2
     assert "Traceback" not in capsys.readouterr().err
-
-
-def test_a_version_crosses_an_air_gap(
-    at: TinyHome, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Exported here, refused there until the key is trusted, imported, verified."""
-    archive = str(tmp_path / "stick")
-    assert main(["export", "tiny/1", archive, "--json"]) == 0
-    assert said(capsys)["exported"] == ["tiny/1"]
-    there = tiny_home(tmp_path / "there")
-    enter(there, monkeypatch)
-    assert main(["import", archive]) == 10
-    advice = capsys.readouterr().err
-    assert "headgate keys trust" in " ".join(advice.split())
-    key = " ".join(advice.split()).split("keys trust ")[1].split(" --name")[0]
-    assert main(["keys", "trust", key, "--name", "first-house"]) == 0
-    assert main(["import", archive, "--json"]) == 0
-    assert said(capsys)["imported"] == ["tiny/1"]
-    assert main(["import", archive]) == 0
-    assert main(["verify", "tiny/1"]) == 0
 
 
 def test_a_store_is_copied_and_used_where_it_is(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -14,15 +16,18 @@ from judging.verdict import Outcome
 from registry.alias import Alias
 from registry.alias_log import move_alias
 from registry.blobs import BlobStore
-from registry.digest import Digest, canonical_json
+from registry.digest import canonical_json
 from registry.dir_store import DirStore
 from registry.evidence import record
 from registry.home import Home
 from registry.key_ring import distrust_key, load_trust, open_signer
+from registry.manifests import load_manifest, save_manifest
 from registry.publish import publish
 from registry.version import ModelVersion
 from tests.simulators.history import HOSTILE, evidence_of
 from tests.simulators.records import digest, draft
+from tests.simulators.released import release as publish_tiny
+from tests.simulators.released import tiny_home
 
 
 @pytest.fixture(autouse=True)
@@ -39,9 +44,7 @@ def release(home: Home, *, layers: int, alias: Alias = Alias.CANDIDATE, **change
     folder.mkdir()
     (folder / "config.json").write_text(json.dumps({"layers": layers}))
     manifest = blobs.add_tree(folder)
-    data = canonical_json(manifest.to_json())
-    store.put_if_absent(f"manifests/{Digest.of_bytes(data).hex}.json", data)
-    weights = {"weights_set": manifest.set_digest, "weights_manifest": Digest.of_bytes(data)}
+    weights = {"weights_set": manifest.set_digest, "weights_manifest": save_manifest(store, manifest)}
     version = publish(store, draft(runtime=digest(f"runtime {layers}"), **weights))
     for evidence in evidence_of(version, day=layers, **changes):
         record(store, signer, evidence)
@@ -76,8 +79,10 @@ def test_a_version_is_shown_with_its_history(home: Home, capsys: pytest.CaptureF
 
 
 def test_what_keeps_a_version_from_users_is_said(home: Home, capsys: pytest.CaptureFixture[str]) -> None:
-    """The policy's own sentences, before anything else."""
-    release(home, layers=1, quality=Outcome.FAIL)
+    """The policy's own sentences, before anything else; what was live is kept back by harm found since."""
+    version = release(home, layers=1)
+    for evidence in evidence_of(version, day=2, quality=Outcome.FAIL):
+        record(DirStore(home.store), open_signer({}, home), evidence)
     value = told(capsys, "show", "tiny/1")
     assert value["standing"] == "May not be promoted"
     assert "fail" in value["missing"]["production"][0]
@@ -92,6 +97,20 @@ def test_a_page_is_written(home: Home, tmp_path: Path, capsys: pytest.CaptureFix
     assert main(["show", "tiny/1", "--html", str(page)]) == 0
     assert page.read_text(encoding="utf-8").startswith("<!doctype html>")
     assert str(page) in capsys.readouterr().err.replace("\n", "")
+
+
+def test_the_weights_signature_is_handed_to_other_peoples_verifier(tmp_path: Path) -> None:
+    """``model_signing verify key`` accepts the file, with the key that `keys export` prints."""
+    at = tiny_home(tmp_path / "my home")
+    version = publish_tiny(at)
+    weights = at.blobs.link_tree(load_manifest(at.store, version.weights_manifest), tmp_path / "weights")
+    (tmp_path / "k.pub").write_text(at.trust.keys[0].pem)
+    assert main(["show", version.reference, "--signature", str(tmp_path / "model.sig")]) == 0
+    named = {"public_key": tmp_path / "k.pub", "signature": tmp_path / "model.sig"}
+    options = [text for name, path in named.items() for text in (f"--{name}", str(path))]
+    command = [sys.executable, "-m", "model_signing", "verify", "key", *options, str(weights)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 0, done.stderr
 
 
 def test_a_page_that_cannot_be_written_is_an_error_in_words(

@@ -16,8 +16,10 @@ from typing import Any
 import pytest
 
 from registry.alias_log import get_aliases
+from registry.digest import Digest
 from registry.key_ring import load_trust
 from registry.publish import list_versions
+from registry.stage_cache import StageCache
 from tests.simulators.project import ENGINES, Project, project, traffic
 
 
@@ -67,6 +69,22 @@ def test_the_same_release_again_is_the_same_version_and_runs_no_engine(place: Pr
     logs = [{p.name for p in run.glob("*.log")} for run in sorted(place.home.runs.iterdir())]
     assert "quantize.log" in logs[0]
     assert not {"quantize.log", "evaluate.log", "serve-candidate.log"} & logs[-1]
+
+
+def test_a_policy_that_wants_fresh_evidence_has_it_measured_again(place: Project) -> None:
+    """Old figures are not signed with a new date: the server runs once more."""
+    place.push()
+    released(place)
+    place.home.policy.write_text("production: [{kind: quality, max_age: 30d}]\n")
+    for entry in (place.home.cache / "evaluate").iterdir():
+        known = json.loads(entry.read_bytes())["result"]
+        StageCache(place.home.cache).put(
+            "evaluate", Digest(entry.stem), {**known, "at": "2026-01-01T00:00:00+00:00"}
+        )
+    released(place)
+    logs = {p.name for p in max(place.home.runs.iterdir()).glob("*.log")}
+    assert "serve-candidate.log" in logs
+    assert "quantize.log" not in logs
 
 
 def test_a_worse_model_is_refused_and_nothing_is_published(place: Project) -> None:

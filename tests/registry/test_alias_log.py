@@ -250,7 +250,7 @@ def test_an_entry_by_a_key_that_may_not_is_not_taken(store: MemoryStore) -> None
     scanner, trust = signer_and_trust("scanner")
     move(store, "production", 1, signer=scanner, trust=trust)
     narrowed = Trust((TrustedKey("scanner", scanner.public_pem, frozenset({"scan"})),))
-    with pytest.raises(InfrastructureError, match="the key scanner may not sign alias moves"):
+    with pytest.raises(InfrastructureError, match="the key scanner may not sign alias-move evidence"):
         get_aliases(store, narrowed, "tiny", "cpu")
 
 

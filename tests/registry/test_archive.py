@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import subprocess
 import tarfile
@@ -14,8 +13,7 @@ import pytest
 
 from registry.alias import Alias
 from registry.alias_log import history
-from registry.archive import export_version, import_archive
-from registry.digest import Digest
+from registry.archive import import_archive
 from registry.errors import Refused, UsageError
 from registry.evidence import Evidence, list_bundles, list_evidence, record
 from registry.policy import DEFAULT
@@ -24,14 +22,12 @@ from registry.publish import get_version, list_versions
 from registry.signing import KeySigner
 from registry.trust_file import write_trust
 from registry.verify import verify_version
-from registry.version import ModelVersion
+from tests.simulators.archives import bring, export, ignore, rewrite
 from tests.simulators.programs import need_program
 from tests.simulators.registries import crane_registry
 from tests.simulators.released import AT, WEIGHTS, WHEN, TinyHome, move, passed, release, tiny_home
 
-
-def ignore(_count: int) -> None:
-    """Hears nothing."""
+KEY = "headgate.store-key"
 
 
 @pytest.fixture
@@ -53,7 +49,7 @@ def there(tmp_path: Path, here: TinyHome) -> TinyHome:
 @pytest.fixture
 def archive(here: TinyHome, tmp_path: Path) -> Path:
     """The version in an archive."""
-    export_version(here.held, "tiny/1", tmp_path / "archive", ignore)
+    export(here, "tiny/1", tmp_path / "archive")
     return tmp_path / "archive"
 
 
@@ -62,10 +58,6 @@ def everything(at: TinyHome) -> dict[str, bytes]:
     folders = (at.home.store, at.home.blobs, at.home.oci)
     found = (path for folder in folders for path in folder.rglob("*") if path.is_file())
     return {str(p.relative_to(at.home.root)): p.read_bytes() for p in found if "/." not in str(p)}
-
-
-def bring(at: TinyHome, archive: Path) -> list[ModelVersion]:
-    return import_archive(at.held, archive, ignore)
 
 
 def test_a_version_is_the_same_version_in_another_home(
@@ -101,15 +93,23 @@ def test_exporting_again_changes_nothing(here: TinyHome, archive: Path) -> None:
     """An archive that was interrupted is completed the same way."""
     before = {p: p.read_bytes() for p in archive.rglob("*") if p.is_file()}
     written: list[int] = []
-    export_version(here.held, "tiny/1", archive, written.append)
+    export(here, "tiny/1", archive, written.append)
     assert {p: p.read_bytes() for p in archive.rglob("*") if p.is_file()} == before
     assert sum(written) == 0
+
+
+def test_a_move_that_cannot_be_read_is_not_left_out(here: TinyHome, tmp_path: Path) -> None:
+    """It might be the one that took the version out of production."""
+    (first, *_) = here.store.list("audit/tiny/")
+    here.store.compare_and_swap(first, here.store.get(first), b"{}")
+    with pytest.raises(Refused, match=rf"move {first} is damaged.*Next: `headgate reconcile`"):
+        export(here, "tiny/1", tmp_path / "archive")
 
 
 def test_several_versions_share_an_archive(here: TinyHome, there: TinyHome, archive: Path) -> None:
     """Files they have in common lie in it once."""
     release(here, weights={"config.json": b"{}", "model.safetensors": b"w" * 1500})
-    export_version(here.held, "tiny/2", archive, ignore)
+    export(here, "tiny/2", archive)
     assert [v.reference for v in bring(there, archive)] == ["tiny/1", "tiny/2"]
     assert [v.number for v in list_versions(there.store, "tiny")] == [1, 2]
 
@@ -144,7 +144,7 @@ def test_moves_by_unknown_keys_stay_behind(here: TinyHome, there: TinyHome, tmp_
     here.trusts("operator", operator.signer)
     version = get_version(here.store, "tiny/1")
     move(operator, Alias.STAGING, version)
-    export_version(here.held, "tiny/1", tmp_path / "archive", ignore)
+    export(here, "tiny/1", tmp_path / "archive")
     bring(there, tmp_path / "archive")
     about = list_evidence(there.store, version.record_digest, there.trust)
     assert {e.facts["alias"] for e in about if e.kind == ALIAS_MOVE} == {"candidate", "production"}
@@ -158,7 +158,7 @@ def test_evidence_by_unknown_keys_is_not_let_in(here: TinyHome, there: TinyHome,
         kind=APPROVAL, subject=version.release_digest, verdict=passed(APPROVAL), facts={"at": AT}
     )
     record(here.store, KeySigner.generate(), approval)
-    export_version(here.held, "tiny/1", tmp_path / "archive", ignore)
+    export(here, "tiny/1", tmp_path / "archive")
     with pytest.raises(Refused, match="keys not trusted here"):
         bring(there, tmp_path / "archive")
     assert list_versions(there.store) == []
@@ -167,7 +167,7 @@ def test_evidence_by_unknown_keys_is_not_let_in(here: TinyHome, there: TinyHome,
 def test_an_archive_goes_on_from_where_it_came_to(there: TinyHome, archive: Path, tmp_path: Path) -> None:
     """A third home gets the same from the second as from the first."""
     (version,) = bring(there, archive)
-    export_version(there.held, "tiny/1", tmp_path / "onwards", ignore)
+    export(there, "tiny/1", tmp_path / "onwards")
     third = tiny_home(tmp_path / "third")
     write_trust(third.home.keys / "trusted.yaml", there.trust)
     bring(third, tmp_path / "onwards")
@@ -194,7 +194,7 @@ def test_a_content_has_one_number(there: TinyHome, tmp_path: Path) -> None:
     there.trusts("second-house", other.signer)
     release(other, weights={"config.json": b"first"})
     release(other)
-    export_version(other.held, "tiny/2", tmp_path / "second", ignore)
+    export(other, "tiny/2", tmp_path / "second")
     with pytest.raises(Refused, match="one content has one version"):
         bring(there, tmp_path / "second")
 
@@ -263,15 +263,7 @@ def test_a_flipped_byte_anywhere_in_an_archive_lets_nothing_in(there: TinyHome, 
 
 def test_a_record_that_is_no_part_of_the_version_is_refused(there: TinyHome, archive: Path) -> None:
     """An archive cannot write to any key of a store it likes."""
-    index = json.loads((archive / "index.json").read_bytes())
-    (entry,) = [e for e in index["manifests"] if "artifactType" in e]
-    blobs = archive / "blobs" / "sha256"
-    manifest = json.loads((blobs / entry["digest"][7:]).read_bytes())
-    manifest["layers"][0]["annotations"]["headgate.store-key"] = "aliases/tiny/cpu.json"
-    data = json.dumps(manifest).encode()
-    (blobs / Digest.of_bytes(data).hex).write_bytes(data)
-    entry |= {"digest": str(Digest.of_bytes(data)), "size": len(data)}
-    (archive / "index.json").write_text(json.dumps(index))
+    rewrite(archive, lambda layers: layers[0]["annotations"].update({KEY: "aliases/tiny/cpu.json"}))
     with pytest.raises(Refused, match=r"aliases/tiny/cpu\.json"):
         bring(there, archive)
 
@@ -283,7 +275,7 @@ def test_a_damaged_version_is_not_exported(here: TinyHome, tmp_path: Path, break
     path = max((p for p in (here.home.root / folders[break_it]).rglob("*") if p.is_file()), key=_size)
     path.write_bytes(path.read_bytes().replace(b"w", b"x").replace(b"a", b"b"))
     with pytest.raises(Refused):
-        export_version(here.held, "tiny/1", tmp_path / "archive", ignore)
+        export(here, "tiny/1", tmp_path / "archive")
     index = tmp_path / "archive" / "index.json"
     assert not index.exists() or "artifactType" not in index.read_text()
 
@@ -297,14 +289,14 @@ def test_a_folder_with_other_things_is_left_alone(here: TinyHome, tmp_path: Path
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos" / "cat.jpg").write_bytes(b"cat")
     with pytest.raises(UsageError, match="holds other files"):
-        export_version(here.held, "tiny/1", tmp_path / "photos", ignore)
+        export(here, "tiny/1", tmp_path / "photos")
     with pytest.raises(UsageError, match="is no archive"):
         bring(here, tmp_path / "photos")
     for path in (tmp_path / "photos" / "cat.jpg", tmp_path / "nowhere"):
         with pytest.raises(UsageError, match="is no archive"):
             bring(here, path)
     with pytest.raises(UsageError, match="There is no version tiny/9"):
-        export_version(here.held, "tiny/9", tmp_path / "new", ignore)
+        export(here, "tiny/9", tmp_path / "new")
 
 
 def test_other_tools_read_an_archive(here: TinyHome, archive: Path, tmp_path: Path) -> None:
@@ -334,7 +326,7 @@ def test_what_was_said_later_travels_too(here: TinyHome, there: TinyHome, archiv
         facts={"at": AT.replace("2026-11-20", "2026-11-21")},
     )
     record(here.store, here.signer, later)
-    export_version(here.held, "tiny/1", archive, ignore)
+    export(here, "tiny/1", archive)
     bring(there, archive)
     assert list_bundles(there.store, version.release_digest) == list_bundles(
         here.store, version.release_digest

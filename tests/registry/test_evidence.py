@@ -27,7 +27,7 @@ from registry.evidence import (
 from registry.predicates import predicate_type
 from registry.signing import KeySigner
 from registry.statement import Statement
-from registry.trust import Trust
+from registry.trust import Trust, TrustedKey
 from tests.simulators.json_values import mangled
 from tests.simulators.keys import signer_and_trust
 from tests.simulators.records import digest
@@ -66,6 +66,17 @@ def test_evidence_reads_back_with_its_verdict_and_signer(tmp_path: Path) -> None
     assert (scan.verdict, scan.facts, scan.also) == (_SCAN.verdict, _SCAN.facts, _SCAN.also)
     assert (scan.signer, scan.key_id, scan.doubt) == ("builder", _SIGNER.key_id, "")
     assert list_evidence(store, digest("another release"), _TRUST) == []
+
+
+def test_a_key_is_the_signer_of_what_it_is_trusted_for(tmp_path: Path) -> None:
+    """So nothing that goes by signers can forget to ask; the record itself is no worse."""
+    store, key = DirStore(tmp_path), _TRUST.keys[0]
+    for evidence in (_SCAN, _ROLLOUT):
+        record(store, _SIGNER, evidence)
+    narrow = Trust((TrustedKey(key.name, key.pem, frozenset({"scan"})),))
+    rollout, scan = list_evidence(store, digest("release"), narrow)
+    assert (scan.signer, scan.doubt) == ("builder", "")
+    assert (rollout.signer, rollout.doubt) == (None, "the key builder may not sign rollout evidence")
 
 
 def test_evidence_of_a_kind_is_in_the_order_of_time(tmp_path: Path) -> None:

@@ -24,8 +24,8 @@ def test_a_relative_home_becomes_absolute(tmp_path: Path, monkeypatch: pytest.Mo
 def test_every_folder_lies_under_the_root() -> None:
     """Removing the root removes everything."""
     home = Home(Path("/h"))
-    folders = [home.store, home.blobs, home.oci, home.cache, home.runs, home.fleets, home.keys]
-    names = ["store", "blobs", "oci", "cache", "runs", "fleets", "keys"]
+    folders = [home.store, home.blobs, home.oci, home.cache, home.runs, home.fleets, home.keys, home.seen]
+    names = ["store", "blobs", "oci", "cache", "runs", "fleets", "keys", "seen"]
     assert [folder.name for folder in folders] == names
     weights = Digest.of_bytes(b"")
     assert home.weights(weights) == home.cache / "weights" / weights.hex

@@ -14,7 +14,7 @@ from registry.alias_log import get_aliases
 from registry.digest import Digest
 from registry.dir_store import DirStore
 from registry.evidence import UNSIGNED, list_evidence
-from registry.manifest import Manifest
+from registry.manifests import load_manifest
 from registry.publish import get_version, list_versions, publish
 from registry.trust import Trust
 from tests.simulators.records import digest, draft
@@ -40,8 +40,7 @@ def test_its_versions_keep_their_bytes_and_digests(store: DirStore) -> None:
 def test_its_manifests_aliases_and_rollouts_are_read(store: DirStore) -> None:
     """What a rollback needs is all there."""
     version = get_version(store, "tiny/2")
-    data = store.get(f"manifests/{version.weights_manifest.hex}.json") or b""
-    assert Manifest.from_json(json.loads(data)).set_digest == version.weights_set
+    assert load_manifest(store, version.weights_manifest).set_digest == version.weights_set
     assert get_aliases(store, Trust(()), "tiny", "cpu") == Aliases(candidate=2, production=2, previous=1)
     status = RolloutStatus.from_json(json.loads(store.get("rollouts/tiny.json") or b""))
     assert status.phase is Phase.SUCCEEDED

@@ -139,6 +139,92 @@ def test_what_was_live_may_come_back() -> None:
     assert len(missing([*found, live, evidence("scan", Outcome.FAIL)], strict)) == 1
 
 
+@pytest.mark.parametrize("outcome", [Outcome.ERROR, Outcome.INCONCLUSIVE])
+@pytest.mark.parametrize("kind", ["quality", "scan"])
+def test_a_judge_that_could_not_tell_does_not_keep_back_what_was_live(kind: str, outcome: Outcome) -> None:
+    """A scanner that is down proves no harm; it does not hide harm that was proven before either."""
+    live = evidence("rollout", phase="succeeded")
+    unsure = evidence(kind, outcome, age=timedelta(0))
+    assert len(missing([*GATES, unsure])) == 1
+    assert missing([*GATES, unsure, live]) == []
+    harm = evidence(kind, Outcome.FAIL, age=timedelta(minutes=1))
+    assert "said fail" in missing([*GATES, harm, unsure, live])[0]
+    others = [e for e in GATES if e.kind != kind]
+    assert len(missing([*others, unsure])) == 1
+    assert missing([*others, unsure, live]) == []
+
+
+LIVE = evidence("rollout", phase="succeeded", age=timedelta(days=30))
+STRICTER = asks(
+    Requirement(kind="approval", count=2, four_eyes=True),
+    Requirement(kind="sbom"),
+    Requirement(kind="load", max_age=timedelta(hours=1)),
+    Requirement(kind="release", signed_by=frozenset({"ann"})),
+)
+
+
+def test_a_policy_made_stricter_does_not_keep_back_what_was_live() -> None:
+    """Going back asks for the release alone; a version that never was live needs all of it."""
+    assert len(missing(GATES, STRICTER)) == 4
+    assert missing([*GATES, LIVE], STRICTER) == []
+    assert missing([*GATES[:2], LIVE], STRICTER) == ["no release has bound its evidence together"]
+    assert missing([LIVE], asks()) == []
+
+
+def test_harm_proven_since_keeps_back_what_was_live() -> None:
+    """By any gate, asked for or not, until it passes again; what was known before it went live does not."""
+    harm = evidence("load", Outcome.FAIL, age=timedelta(days=2))
+    (sentence,) = missing([*GATES, LIVE, harm])
+    assert sentence == "its load test said fail: because"
+    assert missing([*GATES, LIVE, harm, evidence("load")]) == []
+    assert missing([*GATES, LIVE, evidence("load", Outcome.FAIL, age=timedelta(days=31))]) == []
+    again = evidence("rollout", phase="succeeded", age=timedelta(hours=1))
+    assert (
+        len(missing([*GATES, LIVE, harm, again])) == 1
+    )  # a rollout under way ended after the harm was found
+
+
+def test_a_rejection_keeps_back_what_was_live() -> None:
+    """A person has looked at it."""
+    (sentence,) = missing([*GATES, LIVE, decision("bob", reject=True)], STRICTER)
+    assert sentence.startswith("bob rejected it")
+
+
+def test_a_release_that_could_not_tell_does_not_keep_back_what_was_live() -> None:
+    """A summary made while the scanner was down takes nothing back; one that says fail does."""
+    for outcome, gaps in ((Outcome.ERROR, 0), (Outcome.FAIL, 1)):
+        assert len(missing([*GATES, LIVE, evidence("release", outcome, age=timedelta())])) == gaps
+
+
+def test_only_a_key_that_moves_aliases_says_that_something_was_live() -> None:
+    """A key for evidence alone cannot excuse a version from the policy."""
+    judge = KeySigner.generate()
+    trust = Trust((*TRUST.keys, TrustedKey("judge", judge.public_pem, frozenset({"rollout"}))))
+    live = signed(replace(LIVE, signer=None, key_id=""), judge, trust)
+    assert live.signer == "judge"
+    assert len(missing_evidence(STRICTER, Alias.PRODUCTION, VERSION, [*GATES, live], NOW, trust)) == 4
+
+
+def test_an_easy_suite_does_not_undo_a_hard_one() -> None:
+    """Of each suite the newest gate has to pass, however old its failure is."""
+    failed = evidence("quality", Outcome.FAIL, age=timedelta(days=40), suite="full")
+    found = [failed, evidence("quality", suite="smoke"), *GATES[1:]]
+    assert missing(found) == ["its quality gate full said fail: because"]
+    assert len(missing(found, asks(_hours("quality", 12)))) == 1
+    assert missing([*found, evidence("quality", suite="full")]) == []
+    assert len(missing([*GATES, LIVE, *found[:2]])) == 0  # it was known before it went live
+    since = evidence("quality", Outcome.FAIL, age=timedelta(days=1), suite="full")
+    assert len(missing([*GATES, LIVE, since, *found[1:]])) == 1
+
+
+def test_signatures_are_counted_by_suite() -> None:
+    """Two keys under two suites are one signature each."""
+    policy = asks(Requirement(kind="quality", count=2))
+    found = [evidence("quality", suite="full"), evidence("quality", suite="smoke", by="ann")]
+    assert missing(found, policy) == ["1 of 2 keys have signed its quality gate"]
+    assert missing([*found, evidence("quality", suite="full", by="bob")], policy) == []
+
+
 def test_the_newest_record_counts() -> None:
     """A later pass replaces an earlier error, and a later error a pass."""
     errors = evidence("scan", Outcome.ERROR, age=timedelta(days=9))
@@ -276,6 +362,27 @@ def test_one_standing_rejection_keeps_it_back(policy: Policy) -> None:
     assert len(missing([*found, decision("bob", reject=True)], policy)) == 1
     for who in ("stranger", "scanner"):
         assert missing([*found, decision(who, reject=True)], policy) == []
+
+
+def test_a_rejection_holds_where_the_policy_asks_for_nothing() -> None:
+    """An empty list of requirements does not take back what a person has said; candidates are not held."""
+    rejected = decision("bob", reject=True)
+    assert len(missing([rejected], asks())) == 1
+    assert missing([rejected], asks(), Alias.CANDIDATE) == []
+
+
+def test_an_approval_is_of_one_version() -> None:
+    """The same bytes under another name, or in another image, need another yes; a no is for all."""
+    policy = asks(Requirement(kind="approval"))
+    other = draft("tinier").numbered(3)
+    assert other.release_digest == VERSION.release_digest
+    yes, no = (
+        signed(approval(other, at=NOW, by="ann", why="w", reject=reject), KEYS["ann"], TRUST)
+        for reject in (False, True)
+    )
+    (sentence,) = missing([yes], policy)
+    assert "it is an approval of tinier/3" in sentence
+    assert len(missing([no, decision("bob")], policy)) == 1
 
 
 def test_two_approvals_of_two_people() -> None:

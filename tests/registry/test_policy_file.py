@@ -44,7 +44,15 @@ def test_a_policy_says_what_each_alias_needs(tmp_path: Path) -> None:
     assert policy.production == (
         Requirement(kind="quality", max_age=timedelta(days=30)),
         Requirement(kind="approval", count=2, four_eyes=True, signed_by=frozenset({"ann", "bob"})),
+        Requirement(kind="release"),
     )
+
+
+def test_a_release_is_asked_for_once(tmp_path: Path) -> None:
+    """Written down or not: nothing else binds a record to what was judged."""
+    silent = read_policy(written(tmp_path, "staging: [{kind: scan}]"))
+    assert silent == read_policy(written(tmp_path, "staging: [{kind: scan}, {kind: release}]"))
+    assert silent.staging == (Requirement(kind="scan"), Requirement(kind="release"))
 
 
 def test_a_section_may_ask_for_nothing(tmp_path: Path) -> None:

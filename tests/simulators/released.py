@@ -16,11 +16,11 @@ from registry.alias import Alias
 from registry.alias_log import move_alias
 from registry.blobs import BlobStore
 from registry.bundle import Signer
-from registry.digest import Digest, canonical_json
 from registry.dir_store import DirStore
 from registry.evidence import Evidence, list_bundles, record, subjects_of
 from registry.home import Home
 from registry.manifest import Manifest
+from registry.manifests import save_manifest
 from registry.oci_layout import OciLayout
 from registry.predicates import (
     FETCH,
@@ -108,9 +108,9 @@ def release(at: TinyHome, name: str = "tiny", weights: Mapping[str, bytes] = WEI
         at.store,
         draft(
             name,
-            source_manifest=_kept(at.store, source),
+            source_manifest=save_manifest(at.store, source),
             source_set=source.set_digest,
-            weights_manifest=_kept(at.store, made),
+            weights_manifest=save_manifest(at.store, made),
             weights_set=made.set_digest,
             image=image.digest,
         ),
@@ -184,9 +184,3 @@ def _files(at: TinyHome, files: Mapping[str, bytes]) -> Manifest:
         (work / path).unlink()
     work.rmdir()
     return manifest
-
-
-def _kept(store: Store, manifest: Manifest) -> Digest:
-    data = canonical_json(manifest.to_json())
-    store.put_if_absent(f"manifests/{Digest.of_bytes(data).hex}.json", data)
-    return Digest.of_bytes(data)

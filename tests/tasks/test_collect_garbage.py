@@ -22,11 +22,11 @@ from registry.descriptor import MANIFEST_MEDIA_TYPE, Descriptor
 from registry.digest import Digest, canonical_json
 from registry.errors import InfrastructureError, UsageError
 from registry.garbage import Kind, Retention
+from registry.manifests import read_manifest
 from registry.pins import Pin, pin, unpin
 from registry.publish import get_version
 from registry.sweep import missing_bytes
 from registry.version import ModelVersion
-from registry.version_contents import read_manifest
 from tasks.collect_garbage import collect_garbage, make_plan, sweep
 from tasks.roll_out import save_status
 from tasks.run import Run, open_run
@@ -239,6 +239,19 @@ def test_where_it_cannot_be_told_what_is_live_everything_stays(at: TinyHome, key
     _pass_time(at, 3 * DAY)
     before = sorted(at.blobs.digests())
     with pytest.raises(InfrastructureError):
+        collect_garbage.fn(_place(at), RETENTION, apply=True)
+    assert sorted(at.blobs.digests()) == before
+
+
+def test_nothing_is_removed_by_a_log_that_was_cut(at: TinyHome) -> None:
+    """Who takes the aliases away does not make the weights behind them garbage."""
+    release(at, weights=_weights(1))
+    make_plan(_place(at), RETENTION)  # has seen the log
+    _pass_time(at, 3 * DAY)
+    for key in [*at.store.list("audit/"), *at.store.list("aliases/")]:
+        at.store.delete(key)
+    before = sorted(at.blobs.digests())
+    with pytest.raises(InfrastructureError, match="this home has seen move"):
         collect_garbage.fn(_place(at), RETENTION, apply=True)
     assert sorted(at.blobs.digests()) == before
 

@@ -12,11 +12,11 @@ from registry.alias import Alias
 from registry.alias_log import all_aliases
 from registry.garbage import Retention
 from registry.home import Home
+from registry.manifests import read_manifest
 from registry.publish import get_version, list_versions
 from registry.signing import KeySigner
 from registry.sweep import missing_bytes
 from registry.version import ModelVersion
-from registry.version_contents import read_manifest
 from tasks.collect_garbage import collect_garbage
 from tasks.run import Run, open_run
 from tasks.workplace import Workplace

@@ -1,0 +1,118 @@
+"""``headgate export`` and ``import``: versions cross an air gap, beside whatever else goes on."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cli import archive
+from cli.main import main
+from registry.garbage import Retention
+from registry.home import Home
+from registry.key_ring import load_trust
+from registry.manifests import load_manifest
+from registry.publish import get_version
+from registry.sweep import missing_bytes
+from tasks.collect_garbage import collect_garbage
+from tasks.run import Run, live_runs
+from tasks.workplace import Workplace
+from tests.simulators.released import TinyHome, release, tiny_home
+
+NO_GRACE = Retention(rollbacks=0, rollback_seconds=0, grace_seconds=0, log_seconds=0)
+
+
+def enter(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run the commands in this home, with its own key."""
+    for name in ("HEADGATE_STORE", "HEADGATE_SIGNING_KEY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HEADGATE_HOME", str(home.root))
+    monkeypatch.setenv("HEADGATE_ACTOR", "ada")
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> TinyHome:
+    """A home with a released version, and its key where the commands look."""
+    made = tiny_home(tmp_path / "my home")
+    release(made)
+    (made.home.keys / "signing.pem").write_bytes(made.signer.to_pem())
+    (made.home.keys / "signing.pem").chmod(0o600)
+    enter(made.home, monkeypatch)
+    return made
+
+
+@pytest.fixture
+def stick(here: TinyHome, tmp_path: Path) -> str:
+    """The version, exported."""
+    assert main(["export", "tiny/1", str(tmp_path / "stick")]) == 0
+    return str(tmp_path / "stick")
+
+
+def said(capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
+    value: dict[str, Any] = json.loads(capsys.readouterr().out.splitlines()[-1])
+    return value
+
+
+def test_a_version_crosses_an_air_gap(
+    here: TinyHome, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Exported here, refused there until the key is trusted, imported, verified."""
+    stick = str(tmp_path / "stick")
+    assert main(["export", "tiny/1", stick, "--json"]) == 0
+    assert said(capsys) == {"exported": ["tiny/1"], "folder": stick, "ok": True}
+    enter(tiny_home(tmp_path / "there").home, monkeypatch)
+    assert main(["import", stick]) == 10
+    advice = " ".join(capsys.readouterr().err.split())
+    key = advice.split("keys trust ")[1].split(" --name")[0]
+    assert main(["keys", "trust", key, "--name", "first-house"]) == 0
+    assert main(["import", stick, "--json"]) == 0
+    told = said(capsys)
+    assert told["imported"] == ["tiny/1"]
+    [export] = told["exports"]
+    assert (export["version"], export["who"], export["signer"]) == ("tiny/1", "ada", "first-house")
+    assert main(["import", stick]) == 0
+    assert f"tiny/1 is here, as exported by ada at {export['at']}" in capsys.readouterr().err
+    assert main(["verify", "tiny/1"]) == 0
+
+
+def test_a_home_without_a_key_makes_one_to_export_with(
+    tmp_path: Path, here: TinyHome, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """And says so; but not for a version that there is not."""
+    (here.home.keys / "signing.pem").unlink()
+    assert main(["export", "tiny/7", str(tmp_path / "stick")]) == 2
+    assert len(load_trust(here.home).keys) == 1
+    assert main(["export", "tiny/1", str(tmp_path / "stick")]) == 0
+    assert "Made the signing key" in capsys.readouterr().err
+    assert len(load_trust(here.home).keys) == 2
+
+
+def test_garbage_collection_beside_an_import_takes_nothing_of_it(
+    here: TinyHome, stick: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without any grace, after every byte that is counted: no record names the blobs yet."""
+    there = tiny_home(tmp_path / "there")
+    there.trusts("first-house", here.signer)
+    enter(there.home, monkeypatch)
+    collector, collected = Workplace(there.home, Run(there.home, "collector")), 0
+
+    def counter(_stage: str, _size: Callable[[], int]) -> Callable[[int], None]:
+        def heard(_count: int) -> None:
+            nonlocal collected
+            assert len(live_runs(there.home)) == 1
+            collect_garbage.fn(collector, NO_GRACE, apply=True)
+            collected += 1
+
+        return heard
+
+    monkeypatch.setattr(archive, "byte_counter", counter)
+    assert main(["import", stick]) == 0
+    assert collected > 6
+    version = get_version(there.store, "tiny/1")
+    weights = load_manifest(there.store, version.weights_manifest)
+    assert missing_bytes(version, weights, there.blobs, there.layout) == []
+    assert main(["verify", "tiny/1"]) == 0
+    assert live_runs(there.home) == {}

@@ -1,0 +1,137 @@
+"""Before a version meets users: what its past says, and whether its record is what was judged."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from registry.alias import Alias
+from registry.digest import canonical_json
+from registry.errors import InfrastructureError, Refused, RolledBack, UsageError
+from registry.evidence import Evidence, record
+from registry.publish import get_version
+from registry.signing import KeySigner
+from registry.trust import Trust, TrustedKey
+from registry.trust_file import write_trust
+from registry.version import ModelVersion
+from tasks.attest import attest
+from tasks.promotion import check_evidence, past_rollout, replica_of
+from tasks.publish import point
+from tasks.run import Run
+from tasks.workplace import Workplace
+from tests.simulators.records import digest
+from tests.simulators.released import AT, WEIGHTS, TinyHome, passed, release, tiny_home
+
+
+@pytest.fixture
+def at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> TinyHome:
+    made = tiny_home(tmp_path / "home")
+    key = tmp_path / "signing.pem"
+    key.write_bytes(made.signer.to_pem(None))
+    key.chmod(0o600)
+    monkeypatch.setenv("HEADGATE_SIGNING_KEY", str(key))
+    return made
+
+
+def workplace(at: TinyHome) -> Workplace:
+    return Workplace(at.home, Run(at.home, "run"))
+
+
+def limited(at: TinyHome, name: str, *kinds: str) -> KeySigner:
+    signer = KeySigner.generate()
+    key = TrustedKey(name, signer.public_pem, frozenset(kinds))
+    write_trust(at.home.keys / "trusted.yaml", Trust((*at.trust.keys, key)))
+    return signer
+
+
+def overwrite(at: TinyHome, version: ModelVersion) -> None:
+    key = f"versions/{version.name}/{version.number:06d}.json"
+    at.store.compare_and_swap(key, at.store.get(key), canonical_json(version.to_json()))
+
+
+def not_live(at: TinyHome) -> ModelVersion:
+    """A version that another one took over from."""
+    version = release(at)
+    release(at, weights={**WEIGHTS, "merges.txt": b"x"})
+    return version
+
+
+def ended(version: ModelVersion, phase: str | None) -> Evidence:
+    facts = {"at": AT, "revision": f"tiny-v{version.number}", "reason": "it was slow"}
+    facts |= {"phase": phase} if phase else {}
+    return Evidence(kind="rollout", subject=version.release_digest, verdict=passed("x"), facts=facts)
+
+
+def test_how_a_rollout_ended_is_said_by_a_key_that_may(at: TinyHome) -> None:
+    """The approver's key says nothing about rollouts: it neither keeps a version back nor calls it live."""
+    version = not_live(at)
+    approver = limited(at, "ann", "approval")
+    for phase in ("rolled_back", "succeeded"):
+        record(at.store, approver, ended(version, phase))
+        assert past_rollout(workplace(at), version, "local") is None
+    record(at.store, at.signer, ended(version, "rolled_back"))
+    with pytest.raises(RolledBack, match="it was slow"):
+        past_rollout(workplace(at), version, "local")
+
+
+def test_evidence_that_names_a_revision_and_no_phase_is_of_no_rollout(at: TinyHome) -> None:
+    """Whatever another program signed."""
+    version = not_live(at)
+    record(at.store, at.signer, ended(version, None))
+    assert past_rollout(workplace(at), version, "local") is None
+
+
+def test_nothing_is_rolled_out_on_a_log_that_was_cut(at: TinyHome) -> None:
+    """Moves that this home has seen are gone: users must not meet a version before that is mended."""
+    version = release(at)
+    check_evidence(workplace(at), version)
+    for key in [*at.store.list("audit/"), *at.store.list("aliases/")]:
+        at.store.delete(key)
+    with pytest.raises(InfrastructureError, match="this home has seen move"):
+        check_evidence(workplace(at), version)
+    with pytest.raises(InfrastructureError, match="this home has seen move"):
+        point(workplace(at), Alias.CANDIDATE, version, "its gates passed")
+
+
+def test_files_that_were_not_judged_are_not_served(at: TinyHome) -> None:
+    """A policy that asks for nothing leaves the record unproven; its list of files has to be the weights'."""
+    version, other = release(at), release(at, "other", {"config.json": b"{}", "model.safetensors": b"evil"})
+    forged = replace(version, weights_manifest=other.weights_manifest)
+    at.home.policy.write_text("production: []")
+    overwrite(at, forged)
+    check_evidence(workplace(at), forged)
+    with pytest.raises(Refused, match=r"tiny/1 contradicts itself, and is not served"):
+        replica_of(workplace(at), forged)
+
+
+def test_nothing_is_rolled_out_with_a_key_that_could_not_say_so(
+    at: TinyHome, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else users would be on a version that no alias names."""
+    version = release(at)
+    check_evidence(workplace(at), version)
+    key = tmp_path / "ann.pem"
+    key.write_bytes(limited(at, "ann", "approval").to_pem(None))
+    key.chmod(0o600)
+    monkeypatch.setenv("HEADGATE_SIGNING_KEY", str(key))
+    with pytest.raises(UsageError, match=r"may not move aliases.*ann is trusted for other kinds"):
+        check_evidence(workplace(at), version)
+
+
+def test_a_record_that_was_swapped_meanwhile_gets_no_alias(at: TinyHome) -> None:
+    """A rollout takes hours; what is pointed at in the end is what was judged, or nothing."""
+    version = not_live(at)
+    overwrite(at, replace(version, image=digest("another image")))
+    with pytest.raises(InfrastructureError, match=r"tiny/1 has been changed, and nothing was moved"):
+        point(workplace(at), Alias.PRODUCTION, version, "its rollout succeeded")
+
+
+def test_a_record_that_another_hand_wrote_first_is_not_signed(at: TinyHome) -> None:
+    """The same content under a false source: publishing finds it, and attesting reads what it says."""
+    version = release(at)
+    overwrite(at, replace(version, source_set=digest("a better source")))
+    found = get_version(at.store, "tiny/1")
+    with pytest.raises(Refused, match=r"tiny/1 is not signed.*says its source is"):
+        attest.fn(workplace(at), found, None, None)  # type: ignore[arg-type]
