@@ -12,70 +12,35 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from registry.blobs import BlobStore
-from registry.bundle import Signer
+from registry.access import Access
 from registry.dir_store import DirStore
 from registry.home import Home
-from registry.key_ring import load_trust, open_signer
 from registry.manifest import Manifest
-from registry.oci_layout import OciLayout
-from registry.open_store import open_registry
-from registry.policy import Policy
-from registry.policy_file import load_policy
 from registry.stage_cache import StageCache, stage_key
 from registry.store import Store
-from registry.trust import Trust
 from tasks.progress import report
 from tasks.reaper import reap_orphans
 from tasks.run import Run, open_run
 
 
 @dataclass(frozen=True)
-class Workplace:
+class Workplace(Access):
     """Everything the stages of one run share. ``seconds`` grows as stages end."""
 
-    home: Home
     run: Run
     seconds: dict[str, float] = field(default_factory=dict)
 
-    @cached_property
-    def store(self) -> Store:
-        """Versions, aliases, evidence: in the home, or where HEADGATE_STORE says."""
-        return open_registry(os.environ, self.home)
+    def announce(self, sentence: str) -> None:
+        """Said where progress is."""
+        report("keys", sentence)
 
     @property
     def fleet_store(self) -> Store:
         """Rollout status of the local fleets: they belong to this machine, whoever shares the registry."""
         return DirStore(self.home.store)
-
-    @cached_property
-    def signer(self) -> Signer:
-        """The key that signs what this run measures: HEADGATE_SIGNING_KEY, or the home's own."""
-        return open_signer(os.environ, self.home, lambda sentence: report("keys", sentence))
-
-    @property
-    def trust(self) -> Trust:
-        """The keys whose signatures count now: a key that was made a moment ago is among them."""
-        return load_trust(self.home)
-
-    @cached_property
-    def policy(self) -> Policy:
-        """Which evidence lets a version reach users."""
-        return load_policy(self.home)
-
-    @property
-    def blobs(self) -> BlobStore:
-        """Every file Headgate keeps, by content."""
-        return BlobStore(self.home.blobs)
-
-    @property
-    def layout(self) -> OciLayout:
-        """The default image registry."""
-        return OciLayout(self.home.oci, self.blobs)
 
     @contextmanager
     def stage(self, name: str, message: str) -> Iterator[None]:
@@ -127,4 +92,4 @@ def open_workplace() -> Iterator[Workplace]:
     reap_orphans(home)
     run_id = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(3)}"
     with open_run(home, run_id) as run:
-        yield Workplace(home, run)
+        yield Workplace(home, os.environ, run)

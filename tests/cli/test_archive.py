@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -97,7 +98,7 @@ def test_garbage_collection_beside_an_import_takes_nothing_of_it(
     there = tiny_home(tmp_path / "there")
     there.trusts("first-house", here.signer)
     enter(there.home, monkeypatch)
-    collector, collected = Workplace(there.home, Run(there.home, "collector")), 0
+    collector, collected = Workplace(there.home, os.environ, Run(there.home, "collector")), 0
 
     def counter(_stage: str, _size: Callable[[], int]) -> Callable[[int], None]:
         def heard(_count: int) -> None:

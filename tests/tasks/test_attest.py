@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -49,7 +50,7 @@ def outcome(kind: Outcome, failure: FailureClass) -> Verdict:
 
 
 def attested(at: TinyHome, version: ModelVersion) -> list[Evidence]:
-    place = Workplace(at.home, Run(at.home, "run"))
+    place = Workplace(at.home, os.environ, Run(at.home, "run"))
     attest.fn(place, version, load_manifest(at.store, version.weights_manifest), RUNTIME)
     found = evidence_about(at.store, version, at.trust)
     return [e for e in found if e.kind == "release" and e.subject == version.record_digest]

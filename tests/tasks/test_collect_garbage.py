@@ -39,7 +39,7 @@ AT = "2026-11-20T10:00:00+00:00"
 
 
 def _place(at: TinyHome) -> Workplace:
-    return Workplace(at.home, Run(at.home, "collector"))
+    return Workplace(at.home, os.environ, Run(at.home, "collector"))
 
 
 def _weights(number: int) -> dict[str, bytes]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import random
 import time
 from multiprocessing.process import BaseProcess
@@ -58,7 +59,7 @@ def _publish(root: Path, pem: bytes, seed: int, ends: float) -> None:
 
 def _collect(root: Path, pem: bytes, ends: float) -> None:
     at = TinyHome(Home(root), KeySigner.from_pem(pem))
-    place = Workplace(at.home, Run(at.home, "collector"))
+    place = Workplace(at.home, os.environ, Run(at.home, "collector"))
     while time.time() < ends:
         done = collect_garbage.fn(place, NO_GRACE, apply=True)
         with (at.home.root / "collected").open("a") as file:
@@ -91,7 +92,7 @@ def test_live_versions_keep_every_byte_beside_publishers_and_killed_collectors(t
     assert killed > 3
     assert len((at.home.root / "collected").read_text()) > 20  # it did collect beside them
     assert len(list_versions(at.store)) > 4
-    collect_garbage.fn(Workplace(at.home, Run(at.home, "collector")), NO_GRACE, apply=True)
+    collect_garbage.fn(Workplace(at.home, os.environ, Run(at.home, "collector")), NO_GRACE, apply=True)
     live = {
         f"{name}/{number}"
         for (name, _), aliases in all_aliases(at.store, at.trust).items()

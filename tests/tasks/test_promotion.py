@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -36,7 +37,7 @@ def at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> TinyHome:
 
 
 def workplace(at: TinyHome) -> Workplace:
-    return Workplace(at.home, Run(at.home, "run"))
+    return Workplace(at.home, os.environ, Run(at.home, "run"))
 
 
 def limited(at: TinyHome, name: str, *kinds: str) -> KeySigner:

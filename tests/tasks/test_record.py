@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -43,7 +44,7 @@ class Desk:
 
     @property
     def place(self) -> Workplace:
-        return Workplace(self.at.home, Run(self.at.home, "run"))
+        return Workplace(self.at.home, os.environ, Run(self.at.home, "run"))
 
     def judged(self, verdict: Verdict = PASSED, facts: dict[str, Any] = FACTS) -> Digest:
         return record_once(self.place, "quality", VERSION.release_digest, verdict, facts)
