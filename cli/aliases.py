@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -11,13 +11,15 @@ from cli.display import print_json, print_table, say
 from cli.registry_access import Reference, RegistryAccess
 from cli.releases import Json
 from registry import alias_log
-from registry.alias import Alias
+from registry.alias import Alias, Aliases
 from registry.alias_move import Move
 from registry.approval import approval
 from registry.counting import Case
-from registry.errors import UsageError
-from registry.evidence import evidence_about, record
-from registry.policy import insist, missing_evidence, uncounted
+from registry.errors import NeedsApproval, UsageError
+from registry.evidence import record
+from registry.lost_evidence import put_beside
+from registry.open_case import open_case
+from registry.policy import exemption, insist, missing_evidence, uncounted
 from registry.predicates import APPROVAL
 from registry.publish import list_versions
 from registry.validation import did_you_mean
@@ -33,29 +35,29 @@ def approve(
     reject: Annotated[bool, typer.Option("--reject", help="Say no, or take an approval back.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Approve a version, or reject it, with the key that signs here: what a policy's `approval` asks for."""
+    """Approve a version, or reject it, with the key that signs here: what a policy's `approval` asks for.
+
+    Exits with 20 when it was recorded and does not count.
+    """
     at, now = RegistryAccess(), datetime.now(UTC)
     found = at.version(version)
     said = approval(found, at=now, by=actor(), why=_reason(why), reject=reject)
     digest = record(at.store, at.signer, said)
-    trust = at.trust
-    about = evidence_about(at.store, found, trust)
-    missing = {
-        str(alias): missing_evidence(at.policy, alias, found, about, now, trust)
-        for alias in (Alias.STAGING, Alias.PRODUCTION)
-    }
-    case = Case(found, tuple(about), now, trust)
-    doubts = [doubt for e in about if e.digest == digest for doubt in uncounted(at.policy, case, e)]
+    put_beside(at.store, at.layout, found, said.subject, digest)
+    case = open_case(at.store, found, at.trust, now)
+    missing = {str(a): missing_evidence(at.policy, a, case) for a in (Alias.STAGING, Alias.PRODUCTION)}
+    doubts = [doubt for e in case.found if e.digest == digest for doubt in uncounted(at.policy, case, e)]
     word = "rejected" if reject else "approved"
     if as_json:
-        signer = _signed_as(at)
-        told = {"evidence": str(digest), "signer": signer, "doubts": doubts, "missing": missing}
-        print_json({word: found.reference, **told, "ok": True})
-        return
-    for doubt in doubts:
-        say(f"{doubt}.")
-    rows = [[alias, "\n".join(sentences) or "nothing"] for alias, sentences in missing.items()]
-    print_table(f"{found.reference} is {word} by {actor()}", ["alias", "still missing"], rows)
+        told = {"evidence": str(digest), "signer": _signed_as(at), "doubts": doubts, "missing": missing}
+        print_json({word: found.reference, **told, "exempt": exemption(case), "ok": not doubts})
+    else:
+        rows = [[alias, "\n".join(sentences) or "nothing"] for alias, sentences in missing.items()]
+        title = f"{found.reference} is {word} by {actor()}{', and it does not count' if doubts else ''}"
+        print_table(title, ["alias", "still missing"], rows)
+    _say_exempt(case)
+    if doubts:
+        _end_uncounted(f"The {'rejection' if reject else 'approval'} of {found.reference}", doubts)
 
 
 def stage(version: Reference, why: Why = "staged by hand", as_json: Json = False) -> None:
@@ -63,7 +65,9 @@ def stage(version: Reference, why: Why = "staged by hand", as_json: Json = False
     at, now = RegistryAccess(), datetime.now(UTC)
     found = at.version(version)
     signer, trust = at.signer, at.trust  # in this order: a key made just now is trusted
-    insist(at.policy, Alias.STAGING, found, evidence_about(at.store, found, trust), now, trust)
+    case = open_case(at.store, found, trust, now)
+    insist(at.policy, Alias.STAGING, case)
+    _say_exempt(case)
     aliases = alias_log.move_alias(
         at.store,
         signer,
@@ -78,7 +82,8 @@ def stage(version: Reference, why: Why = "staged by hand", as_json: Json = False
         record=found.record_digest,
     )
     if as_json:
-        print_json({"version": found.reference, "aliases": aliases.to_json(), "ok": True})
+        told = {"version": found.reference, "aliases": aliases.to_json()}
+        print_json({**told, "exempt": exemption(case), "ok": True})
     else:
         say(f"staging of {found.name} on {found.gpu_class} is {found.reference}.")
 
@@ -90,6 +95,7 @@ def history(
 ) -> None:
     """List every move of a model's aliases: who, when, why, from what, to what, and who signed it."""
     at = RegistryAccess()
+    _check_place(at, name, gpu_class)
     moves = alias_log.history(at.store, at.trust, name, gpu_class)
     places = (place for place in alias_log.places(at.store, name) if gpu_class in (None, place[1]))
     gone = [cut for place in places if (cut := alias_log.cut_log(at.store, at.trust, *place))]
@@ -97,10 +103,8 @@ def history(
         print_json({"moves": [move.to_json() for move in moves], "gone": gone, "ok": not gone})
         return
     if not moves and not gone:
-        known = {version.name for version in list_versions(at.store)}
-        raise UsageError(
-            f"No alias of {name!r} has ever moved", why=f"published models: {did_you_mean(name, known)}"
-        )
+        say(f"No alias of {name} has moved yet.")
+        return
     columns = ["when (UTC)", "move", "who", "why", "signed by"]
     print_table(f"Moves of {name}", columns, [_row(move) for move in moves])
     for move in (move for move in moves if move.doubt):
@@ -118,9 +122,13 @@ def vouch(
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Sign for a model's aliases as they are: after a key is gone, or when they were moved before any was."""
+    """Sign for a model's aliases as they are: after a key is gone, or when they were moved before any was.
+
+    What `production` and `previous` name counts as live here from then on: look before you sign.
+    """
     at = RegistryAccess()
-    aliases = alias_log.vouch(
+    _check_place(at, name, gpu_class)
+    signed = alias_log.vouch(
         at.store,
         at.signer,
         at.trust,
@@ -131,11 +139,46 @@ def vouch(
         why=_reason(why),
         restored=restored,
     )
+    aliases = alias_log.get_aliases(at.store, at.trust, name, gpu_class)
     if as_json:
-        print_json({"name": name, "gpu_class": gpu_class, "aliases": aliases.to_json(), "ok": True})
+        told = {"name": name, "gpu_class": gpu_class, "aliases": aliases.to_json()}
+        print_json({**told, "signed": signed, "ok": True})
+    elif signed:
+        rows = [[alias, str(number or "-")] for alias, number in aliases.to_json().items()]
+        print_table(f"{actor()} vouches for the aliases of {name} on {gpu_class}", ["alias", "version"], rows)
+    else:
+        why = "a trusted key signed their last move" if aliases != Aliases() else "none of them is set"
+        say(f"Nothing was signed for the aliases of {name} on {gpu_class}, as nothing needs it: {why}.")
+
+
+def _end_uncounted(what: str, doubts: list[str]) -> NoReturn:
+    problem = NeedsApproval(
+        f"{what} was recorded",
+        why=". ".join(doubts),
+        next_step="have it signed with a key that counts: `headgate keys list` shows whose do, and for what;"
+        " HEADGATE_SIGNING_KEY names the one that signs",
+    )
+    say(str(problem))
+    raise typer.Exit(problem.exit_code)
+
+
+def _say_exempt(case: Case) -> None:
+    if exempt := exemption(case):
+        say(f"{case.version.reference}: {exempt}.")
+
+
+def _check_place(at: RegistryAccess, name: str, gpu_class: str | None) -> None:
+    """UsageError for a model, or a GPU class of it, that has neither versions nor aliases."""
+    classes = {place[1] for place in alias_log.places(at.store, name)}
+    if gpu_class in classes or (classes and gpu_class is None):
         return
-    rows = [[alias, str(number or "-")] for alias, number in aliases.to_json().items()]
-    print_table(f"{actor()} vouches for the aliases of {name} on {gpu_class}", ["alias", "version"], rows)
+    classes |= {version.gpu_class for version in list_versions(at.store, name)}
+    if not classes:
+        known = {version.name for version in list_versions(at.store)}
+        raise UsageError(f"There is no model {name!r}", why=f"published models: {did_you_mean(name, known)}")
+    if gpu_class and gpu_class not in classes:
+        what = f"{name} has no version for the GPU class {gpu_class!r}"
+        raise UsageError(what, why=f"it has some for {', '.join(sorted(classes))}")
 
 
 def _signed_as(at: RegistryAccess) -> str | None:

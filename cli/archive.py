@@ -1,8 +1,7 @@
-"""``headgate export``, ``import``, ``store copy`` and ``store upgrade``: versions and stores move house."""
+"""``headgate export`` and ``import``: versions move house."""
 
 from __future__ import annotations
 
-import os
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
@@ -13,23 +12,17 @@ from cli.display import Display, print_json, say
 from cli.registry_access import RegistryAccess
 from cli.releases import Json
 from cli.verify import byte_counter
-from registry.archive import Arrival, export_version, import_archive
+from registry.archive import export_version, import_archive
+from registry.archive_check import Arrival
 from registry.archive_seal import Exporter
 from registry.errors import UsageError
-from registry.open_store import open_store
 from registry.plain_text import plain
-from registry.store_copy import copy_store
-from registry.store_upgrade import Operator, upgrade
 from registry.verify import size_of
 from tasks.actor import actor
 from tasks.progress import report
 from tasks.workplace import open_workplace
 
-store_app = typer.Typer(no_args_is_help=True, help="Back up, restore, move and upgrade the whole store.")
-
 _READS = 3  # to check it, to copy it, to check the copy
-
-Address = Annotated[str, typer.Argument(help="A folder, or s3://BUCKET/PREFIX.")]
 
 
 def export(
@@ -70,7 +63,9 @@ def import_(
     # In a run of its own: garbage collection leaves alone what an open run has claimed.
     with Display(bars=not as_json), open_workplace():
         report("import", "record and signatures")
-        arrivals = import_archive(RegistryAccess().holdings, folder, heard)
+        at = RegistryAccess()
+        at.begin_store()
+        arrivals = import_archive(at.holdings, folder, heard)
         report("import", "done", 1.0)
     kept = [arrival.version.reference for arrival in arrivals]
     if as_json:
@@ -79,41 +74,6 @@ def import_(
     for told in map(_exported, arrivals):
         say(plain(f"{told['version']} is here, as exported by {told['who']} at {told['at']}."))
     say(f"Next: `headgate promote {kept[-1]}`, or `headgate pin` what is for later.")
-
-
-@store_app.command()
-def copy(source: Address, target: Address, as_json: Json = False) -> None:
-    """Make TARGET a copy of SOURCE: a backup, a restore, or a move; again copies what is new."""
-    home = RegistryAccess().home
-    here, there = (open_store(os.environ, home, address) for address in (source, target))
-    with Display(bars=not as_json):
-        copied = copy_store(here, there, lambda n, of: report("copy", f"{n} of {of} records", n / max(of, 1)))
-    if as_json:
-        counts = {"records": copied.records, "written": copied.written, "removed": copied.removed}
-        print_json({**counts, "ok": True})
-    else:
-        say(f"{target} has all {copied.records} records of {source}; {copied.written} of them are new.")
-
-
-@store_app.command("upgrade")
-def upgrade_store(as_json: Json = False) -> None:
-    """Sign, with the key of this home, what an older Headgate recorded without signatures."""
-    at = RegistryAccess()
-    signer, trust = at.signer, at.trust  # in this order: a key made just now is trusted
-    operator = Operator(signer=signer, trust=trust, policy=at.policy, who=actor(), now=datetime.now(UTC))
-    with Display(bars=not as_json):
-        done = upgrade(
-            at.store,
-            at.layout,
-            operator,
-            lambda n, of: report("upgrade", f"{n} of {of} versions", n / max(of, 1)),
-        )
-    if as_json:
-        print_json({"done": done, "ok": True})
-        return
-    for sentence in done:
-        say(sentence)
-    say(f"{len(done)} things were signed." if done else "Everything was signed already.")
 
 
 def _blobs(folder: Path) -> list[Path]:

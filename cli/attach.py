@@ -1,4 +1,4 @@
-"""``headgate attach``: a version's evidence beside its image, in a registry that others read."""
+"""``headgate attach`` and ``detach``: a version's evidence beside its image, where others read it."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ from typing import Annotated
 
 import typer
 
-from cli.display import print_json, print_table
+from cli.display import print_json, print_table, say
 from cli.registry_access import Reference, RegistryAccess
 from cli.releases import Json
+from registry.errors import UsageError
 from registry.evidence import list_bundles, subjects_of
+from registry.referrers import statement
 from tasks.actor import actor
 
 
@@ -38,9 +40,35 @@ def attach(
         "image": f"{place}@{found.image}",
         "attached": len(done.new),
         "already there": len(done.all) - len(done.new),
-        "left out unsigned": len(records) - len(done.all),
+        "left out unsigned": sum(statement(data) is None for data in records),
     }
     if as_json:
         print_json({name.replace(" ", "_"): value for name, value in told.items()} | {"ok": True})
     else:
         print_table("Evidence attached", ["", ""], [[name, str(value)] for name, value in told.items()])
+
+
+def detach(
+    version: Reference,
+    repository: Annotated[str, typer.Argument(help="REGISTRY/REPOSITORY that `attach` was given.")],
+    as_json: Json = False,
+) -> None:
+    """Let `reconcile` look after a version's evidence there no longer. What is in the registry stays."""
+    from registry import attachment
+    from registry.oci_client import Repository
+
+    place = Repository.parse(repository)
+    at = RegistryAccess()
+    found = at.version(version)
+    if not attachment.forget(at.store, found.image, place):
+        known = [str(a.repository) for a in attachment.attachments(at.store) if a.image == found.image]
+        raise UsageError(
+            f"{found.reference} was not attached in {place}",
+            why=f"it is attached in: {', '.join(known) or 'no registry'}",
+            next_step="name one of those" if known else "there is nothing to forget",
+        )
+    if as_json:
+        print_json({"version": found.reference, "forgotten": f"{place}@{found.image}", "ok": True})
+    else:
+        say(f"`headgate reconcile` looks after {found.reference} in {place} no longer.")
+        say("What is attached there stays; delete it with the registry's own tools, if it has to go.")

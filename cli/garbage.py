@@ -22,6 +22,7 @@ from tasks.actor import actor
 from tasks.disk import in_words
 
 _LEFT = 10  # the exit code when something is wrong that somebody has to see to
+_UNSEEN = 40  # nothing is, as far as could be seen
 
 
 def gc(
@@ -90,22 +91,26 @@ def reconcile(
     apply: Annotated[bool, typer.Option("--apply", help="Mend it; without, nothing changes.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Find what is half done or has come apart in the registry; or mend it. Exit code 10: some is left."""
+    """Find what is half done or has come apart in the registry; or mend it.
+
+    Exits with 10 when some of it is left, with 40 when none is and a place could not be looked at.
+    """
     prefect_settings.apply()
     from flows.reconcile import reconcile as flow
 
     with Display(bars=not as_json):
         result = flow(apply)
     if as_json:
-        print_json({**result, "ok": not result["left"]})
+        print_json({**result, "ok": not (result["left"] or result["unseen"])})
     elif result["problems"]:
         rows = [[row["what"], _state(row), row["remedy"]] for row in result["problems"]]
         print_table("Found", ["what", "state", "what helps"], rows)
     else:
         say("Everything is whole.")
-    if result["left"]:
-        raise typer.Exit(_LEFT)
+    if result["left"] or result["unseen"]:
+        raise typer.Exit(_LEFT if result["left"] else _UNSEEN)
 
 
 def _state(row: dict[str, Any]) -> str:
-    return "mended" if row["mended"] else "harmless" if row["harmless"] else "open"
+    words = ("mended", "harmless", "unseen")
+    return next((word for word in words if row[word]), "open")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,22 +15,21 @@ from cli.releases import Json
 from registry.errors import HeadgateError, UsageError
 from registry.home import Home
 from registry.key_ring import (
-    KEY_VARIABLE,
-    distrust_key,
-    find_signer,
-    init_key,
+    distrust_keys,
+    find_keys,
+    ids,
     load_trust,
     make_trusted,
-    rotate_key,
+    trust_another,
     trust_key,
 )
+from registry.key_source import KEY_VARIABLE
+from registry.own_key import find_signer, init_key, rotate_key
 from registry.trust import TrustedKey
 from registry.trust_file import check_kind
-from registry.validation import did_you_mean
 
 app = typer.Typer(no_args_is_help=True, help="The key that signs here, and the keys whose signatures count.")
 
-Name = Annotated[str | None, typer.Option("--name", help="Its name here; else one after user and host.")]
 FromUri = Annotated[
     str | None,
     typer.Option("--from", help="Use a key in a service: awskms:..., gcpkms:..., azurekms://..."),
@@ -37,7 +37,13 @@ FromUri = Annotated[
 
 
 @app.command()
-def init(name: Name = None, from_uri: FromUri = None, as_json: Json = False) -> None:
+def init(
+    name: Annotated[
+        str | None, typer.Option("--name", help="Who signs with it; else a name after user and host.")
+    ] = None,
+    from_uri: FromUri = None,
+    as_json: Json = False,
+) -> None:
     """Make the key this home signs with, or take one that lives in a key service; it is trusted here."""
     key = init_key(os.environ, _home(), name, from_uri)
     _tell(key, "signs here now, and is trusted", as_json=as_json)
@@ -46,13 +52,14 @@ def init(name: Name = None, from_uri: FromUri = None, as_json: Json = False) -> 
 
 @app.command("list")
 def list_keys(as_json: Json = False) -> None:
-    """List the trusted keys, and which one signs here."""
+    """List the trusted keys by who holds them, and which one signs here."""
     trust, signing = load_trust(_home()), _signs_here()
+    keys = [key for name in dict.fromkeys(key.name for key in trust.keys) for key in trust.of(name)]
     if as_json:
-        rows = [{**_plain(key), "signs_here": key.key_id == signing} for key in trust.keys]
+        rows = [{**_plain(key), "signs_here": key.key_id == signing} for key in keys]
         print_json({"keys": rows, "signs_here": signing, "ok": True})
         return
-    table = [[key.name, key.key_id[:12], _kinds(key), _yes(key.key_id == signing)] for key in trust.keys]
+    table = [[key.name, key.key_id[:12], _kinds(key), _yes(key.key_id == signing)] for key in keys]
     print_table("Trusted keys", ["name", "key", "may sign", "signs here"], table)
     if signing and trust.find(signing) is None:
         say(f"The key that signs here, {signing[:12]}, is not trusted: its evidence does not count.")
@@ -61,53 +68,102 @@ def list_keys(as_json: Json = False) -> None:
 @app.command()
 def trust(
     file: Annotated[Path, typer.Argument(help="The public key, in PEM.")],
-    name: Annotated[str, typer.Option("--name", help="Who it belongs to.")],
+    name: Annotated[str, typer.Option("--name", help="Who holds it.")],
     kinds: Annotated[
         list[str] | None,
         typer.Option("--for", help="A kind of evidence it may sign, such as approval; again for more."),
     ] = None,
+    another: Annotated[
+        bool,
+        typer.Option(
+            "--another",
+            help="It is a new key of a name that is trusted already, as after `headgate keys rotate` in its "
+            "home; without --for it may sign what the others may.",
+        ),
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Let the signatures of a key count."""
-    key = make_trusted(name, _read(file), frozenset(_kind(kind) for kind in kinds) if kinds else None)
-    trust_key(_home(), key)
+    pem, chosen = _read(file), frozenset(_kind(kind) for kind in kinds) if kinds else None
+    if another:
+        key = trust_another(_home(), name, pem, chosen)
+    else:
+        key = make_trusted(name, pem, chosen)
+        trust_key(_home(), key)
     _tell(key, f"is trusted; it may sign: {_kinds(key)}", as_json=as_json)
 
 
 @app.command()
 def distrust(
-    name: Annotated[str, typer.Argument(help="The name that `headgate keys list` gives.")],
+    which: Annotated[
+        str,
+        typer.Argument(
+            metavar="NAME|KEY", help="A name, for all its keys, or the beginning of one key's id."
+        ),
+    ],
     as_json: Json = False,
 ) -> None:
-    """Let the signatures of a key count no more: evidence that only it signed is doubtful from now on."""
-    key = distrust_key(_home(), name)
-    _tell(key, "is trusted no more; what it signed is doubtful now", as_json=as_json)
-    if key.key_id == _signs_here():
-        say(f"It is the key that signs here: run `headgate keys rotate`, or set {KEY_VARIABLE} to another.")
+    """Let the signatures of keys count no more: evidence that only they signed is doubtful from now on."""
+    signing = _signs_here()
+    gone = distrust_keys(_home(), which)
+    if as_json:
+        rows = [{**_plain(key), "signs_here": key.key_id == signing} for key in gone]
+        print_json({"keys": rows, "ok": True})
+    else:
+        say(f"{_named(gone)} trusted no more; what was signed with {_it(gone)} is doubtful now.")
+        if left := load_trust(_home()).of(gone[0].name):
+            say(f"{_named(left)} still trusted.")
+    if signing and signing in {key.key_id for key in gone}:
+        say(
+            f"{signing[:12]} is the key that signs here: run `headgate keys rotate` for another of the same "
+            f"name, or set {KEY_VARIABLE}."
+        )
 
 
 @app.command()
-def rotate(name: Name = None, from_uri: FromUri = None, as_json: Json = False) -> None:
-    """Replace the key this home signs with. The old private key is gone; its evidence still counts."""
-    key = rotate_key(os.environ, _home(), name, from_uri)
-    _tell(key, "signs here now; what the old key signed still counts", as_json=as_json)
+def rotate(from_uri: FromUri = None, as_json: Json = False) -> None:
+    """Replace the key this home signs with by one of the same name. The old private key is gone."""
+    key = rotate_key(os.environ, _home(), from_uri)
+    _tell(key, "signs here now", as_json=as_json)
+    if before := [other for other in load_trust(_home()).of(key.name) if other != key]:
+        say(f"What {ids(before)} signed still counts; for a key that leaked, `headgate keys distrust ID`.")
+    say(
+        "Homes that trust this one have to trust the new key: `headgate keys export > new.pub` here, "
+        "`headgate keys trust new.pub --name NAME --another` there."
+    )
     _say_if_unused(key)
 
 
 @app.command()
 def export(
-    name: Annotated[str | None, typer.Argument(help="A trusted key; else the one that signs here.")] = None,
+    which: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="NAME|KEY",
+            help="A name, for its key that signs here or its newest; or the beginning of a key's id. Without "
+            "it, the key that signs here.",
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Print a public key: for `headgate keys trust`, `cosign verify`, `model_signing verify key`."""
-    keys = {key.name: key for key in load_trust(_home()).keys}
-    if name and name not in keys:
-        raise UsageError(f"No trusted key is named {name!r}", why=did_you_mean(name, keys))
-    key = keys[name] if name else _signing_key()
+    key = _chosen(which) if which else _signing_key()
     if as_json:
         print_json({**_plain(key), "ok": True})
     else:
         sys.stdout.write(key.pem)
+
+
+def _chosen(which: str) -> TrustedKey:
+    """One key, since verifiers take one; the others are named on standard error."""
+    *others, newest = find_keys(load_trust(_home()), which)
+    if not others:
+        return newest
+    signing = _signs_here()
+    key = next((key for key in others if key.key_id == signing), newest)
+    left = ids(other for other in (*others, newest) if other != key)
+    say(f"This is {ids([key])}; {key.name} holds {left} too: `headgate keys export` takes an id as well.")
+    return key
 
 
 def _signing_key() -> TrustedKey:
@@ -157,6 +213,17 @@ def _tell(key: TrustedKey, what: str, *, as_json: bool) -> None:
         print_json({**_plain(key), "ok": True})
     else:
         say(f"{key.name} ({key.key_id[:12]}) {what}.")
+
+
+def _named(keys: Sequence[TrustedKey]) -> str:
+    """The subject of a sentence about keys of one name, with its verb."""
+    if len(keys) == 1:
+        return f"{keys[0].name} ({ids(keys)}) is"
+    return f"{len(keys)} keys of {keys[0].name} ({ids(keys)}) are"
+
+
+def _it(keys: Sequence[TrustedKey]) -> str:
+    return "it" if len(keys) == 1 else "them"
 
 
 def _plain(key: TrustedKey) -> dict[str, Any]:

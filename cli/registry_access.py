@@ -10,7 +10,8 @@ import typer
 from cli.display import say
 from registry.access import Access
 from registry.home import Home
-from registry.publish import get_version
+from registry.publish import get_version, list_versions
+from registry.validation import did_you_mean
 from registry.verify import Holdings
 from registry.version import ModelVersion
 
@@ -41,3 +42,10 @@ class RegistryAccess(Access):
     def version(self, reference: str) -> ModelVersion:
         """The version that somebody named; UsageError when there is none."""
         return get_version(self.store, reference)
+
+    def nothing_published(self, name: str | None = None) -> str:
+        """What to say where a list of versions, all or a model's, is empty: of which store, and what next."""
+        if name and (known := {version.name for version in list_versions(self.store)}):
+            return f"The store {self.store!r} holds no versions of {name} ({did_you_mean(name, known)})."
+        next_step = "`headgate release SPEC`, `headgate import DIR`, or name another store in HEADGATE_STORE"
+        return f"The store {self.store!r} holds no versions yet. Next: {next_step}."

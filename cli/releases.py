@@ -9,6 +9,7 @@ import typer
 
 from cli import prefect_settings
 from cli.display import Display, print_json, print_table
+from tasks.disk import sizes_in_words
 
 Json = Annotated[bool, typer.Option("--json", help="One compact JSON object as the last line of output.")]
 
@@ -32,19 +33,26 @@ def release(
 def promote(
     version: Annotated[str, typer.Argument(help="NAME/NUMBER, as `headgate versions` lists it.")],
     spec: Annotated[
-        Path | None, typer.Option(help="Take the rollout section of this spec file; else the defaults.")
+        Path | None,
+        typer.Option(help="Take the rollout section of this spec file; else go on as the fleet's last did."),
+    ] = None,
+    fleet: Annotated[
+        str | None, typer.Option(help="The fleet that takes it; else the one that serves the model now.")
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Roll a published version out to the fleet, judged step by step; an older version rolls back."""
-    from flows.spec import Rollout, load_spec
+    """Roll a published version out to the fleet, judged step by step; an older version rolls back.
 
-    rollout = load_spec(spec).rollout if spec else Rollout()
+    The version that is stable gives up a rollout that is not over.
+    """
+    from flows.spec import load_spec
+
+    rollout = load_spec(spec).rollout if spec else None
     prefect_settings.apply()
     from flows.promote import promote as flow
 
     with Display(bars=not as_json):
-        result = flow(version, rollout)
+        result = flow(version, rollout, fleet)
     if as_json:
         print_json({"version": version, "rollout": result, "ok": True})
     else:
@@ -59,6 +67,8 @@ def show_release(result: dict[str, Any], *, as_json: bool) -> None:
     rows = [["version", result["version"]]]
     rows += [[judge, outcome] for judge, outcome in result["verdicts"].items()]
     rows.append(["scan policy", result["scan"]])
+    rows.append(["fetched", sizes_in_words(result["fetched"])])
+    rows += [[f"rejected: {recipe}", why] for recipe, why in result.get("rejected", {}).items()]
     rows += [[f"{name} digest", digest] for name, digest in result["digests"].items()]
     rows += [[f"rollout {name}", value] for name, value in _rows(result.get("rollout", {}))]
     rows.append(["report", result["report"]])

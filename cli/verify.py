@@ -10,8 +10,8 @@ import typer
 from cli.display import Display, print_json, print_table
 from cli.registry_access import Reference, RegistryAccess
 from cli.releases import Json
-from judging.verdict import Outcome, Verdict
-from registry.verify import size_of, verify_version
+from judging.verdict import Finding, Outcome, Verdict
+from registry.verify import POLICY, size_of, verify_version
 from tasks.disk import in_words
 from tasks.progress import report
 
@@ -24,15 +24,16 @@ def verify(
 ) -> None:
     """Check a version again: every byte, digest, signature, alias move, and what policy says of it now.
 
-    Exits with 10 when anything is wrong, with 13 when nothing is but policy keeps it from production.
+    Exits with 10 when anything is wrong, with 13 when nothing is but policy keeps it from production, or
+    parts of it are not on this machine.
     """
     with Display(bars=not as_json):
         verdict = _verdict(version)
     if as_json:
         print_json({"version": version, "verdict": verdict.to_json(), "ok": verdict.passed})
     else:
-        rows = [[_MARKS[f.outcome], f.name, f.message] for f in verdict.findings]
-        print_table(f"{version}: {_WORDS[verdict.outcome]}", ["", "check", "found"], rows)
+        rows = [[_mark(f), f.name, f.message] for f in verdict.findings]
+        print_table(f"{version}: {_summary(verdict)}", ["", "check", "found"], rows)
     if not verdict.passed:
         raise typer.Exit(_EXIT_CODES[verdict.outcome])
 
@@ -52,13 +53,28 @@ def byte_counter(stage: str, size: Callable[[], int]) -> Callable[[int], None]:
     return heard
 
 
-_MARKS = {Outcome.PASS: "ok", Outcome.FAIL: "WRONG", Outcome.INCONCLUSIVE: "waits", Outcome.ERROR: "error"}
+_MARKS = {Outcome.PASS: "ok", Outcome.FAIL: "WRONG", Outcome.INCONCLUSIVE: "unseen", Outcome.ERROR: "error"}
 _WORDS = {
     Outcome.PASS: "everything is as it was signed",
     Outcome.FAIL: "something is wrong",
     Outcome.INCONCLUSIVE: "nothing is wrong, and policy keeps it from production",
     Outcome.ERROR: "could not be checked",
 }
+_NOT_HERE = "nothing wrong was found, and not everything could be checked"
+
+
+def _mark(finding: Finding) -> str:
+    return "waits" if _waits(finding) else _MARKS[finding.outcome]
+
+
+def _waits(finding: Finding) -> bool:
+    """Whether it is only the policy's: everything else that cannot be told is not on this machine."""
+    return finding.outcome is Outcome.INCONCLUSIVE and finding.name == POLICY
+
+
+def _summary(verdict: Verdict) -> str:
+    unsure = [f for f in verdict.findings if f.outcome is verdict.outcome is Outcome.INCONCLUSIVE]
+    return _WORDS[verdict.outcome] if all(map(_waits, unsure)) else _NOT_HERE
 
 
 def _verdict(reference: str) -> Verdict:

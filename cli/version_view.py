@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from rich.console import Console
@@ -11,9 +11,10 @@ from rich.tree import Tree
 
 from cli.display import print_table, say
 from judging.verdict import Finding
+from registry.alias_move import Move
 from registry.lineage import Lineage, Mark, Node, Step
 from registry.plain_text import one_line, plain
-from registry.version_diff import Change, Difference, Measured
+from registry.version_diff import Change, Difference
 
 _COLOURS = {
     Mark.PASS: "green",
@@ -28,6 +29,7 @@ _COLOURS = {
 _MOST_FINDINGS = 12  # of one gate; the page and --json have all
 _LONGEST = 100  # characters of a value in a table
 _PIPE_WIDTH = 200  # characters
+_ELSEWHERE = "alias moves over there, where it came from: not this house's log"
 
 
 def print_lineage(lineage: Lineage) -> None:
@@ -45,6 +47,8 @@ def lineage_tree(lineage: Lineage) -> Tree:
     if lineage.aliases:
         head.append(f"  {', '.join(lineage.aliases)}")
     tree = Tree(head, guide_style="bright_black")
+    if lineage.exempt:
+        tree.add(Text(plain(lineage.exempt), "yellow"))
     for names, lacks in lineage.asked:
         branch = tree.add(Text(f"what keeps it from {' and '.join(names)}", "red"))
         for sentence in lacks:
@@ -55,12 +59,16 @@ def lineage_tree(lineage: Lineage) -> Tree:
             leaf = branch.add(_line(node))
             for text in _below(node):
                 leaf.add(text)
-    if lineage.moves:
-        branch = tree.add(Text("alias moves", "bright_black"))
-        for move in lineage.moves:
-            why = one_line(f"{move.who}: {move.why}", _LONGEST)
-            branch.add(Text(f"{_when(move.at)}  {move.alias} to {move.target}  {why}"))
+    _add_moves(tree, "alias moves", lineage.moves)
+    _add_moves(tree, _ELSEWHERE, lineage.elsewhere)
     return tree
+
+
+def _add_moves(tree: Tree, title: str, moves: Sequence[Move]) -> None:
+    branch = tree.add(Text(title, "bright_black")) if moves else tree
+    for move in moves:
+        why = one_line(f"{move.who}: {move.why}", _LONGEST)
+        branch.add(Text(f"{_when(move.at)}  {move.alias} to {move.target}  {why}"))
 
 
 def print_difference(difference: Difference) -> None:
@@ -76,10 +84,21 @@ def print_difference(difference: Difference) -> None:
         for line in difference.template:
             Console().print(Text(plain(line), _line_style(line)), soft_wrap=True)
     if difference.gates:
-        rows = [_measured_row(measured) for measured in difference.gates]
-        print_table("gates", columns, rows)
+        _print_gates(difference)
     if not difference.changed:
         say(f"{difference.before} and {difference.after} are the same but for what the gates measured.")
+
+
+def _print_gates(difference: Difference) -> None:
+    """Each finding of a gate, one version under the other, in the gate's own words: they hold the numbers."""
+    console, width = Console(), max(len(difference.before), len(difference.after))
+    console.print(Text("gates", "italic"))
+    for measured in difference.gates:
+        console.print(Text(plain(f"{measured.gate} {measured.name}"), "bold"))
+        sides = ((difference.before, measured.before), (difference.after, measured.after))
+        for reference, found in sides:
+            line = Text(f"  {reference:{width}}  ")
+            console.print(line.append(_finding(found) if found else "-"), soft_wrap=True)
 
 
 def _line(node: Node) -> Text:
@@ -119,18 +138,6 @@ def _value(value: Any) -> str:
     if isinstance(value, dict) and value.keys() == {"digest", "size"}:
         return f"{value['size']:,} bytes {value['digest'][7:19]}"
     return one_line(str(value), _LONGEST)
-
-
-def _measured_row(measured: Measured) -> list[str]:
-    name = f"{measured.gate} {measured.name}"
-    return [name, *(_measurement(finding) for finding in (measured.before, measured.after))]
-
-
-def _measurement(finding: Finding | None) -> str:
-    if finding is None:
-        return "-"
-    number = "" if finding.candidate is None else f"{finding.candidate:.6g} "
-    return f"{number}{finding.outcome}"
 
 
 def _when(at: str) -> str:

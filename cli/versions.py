@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
@@ -12,18 +13,18 @@ from cli.display import print_json, print_table, say
 from cli.registry_access import Reference, RegistryAccess
 from cli.releases import Json
 from cli.version_view import print_difference, print_lineage
-from registry.alias import Alias
-from registry.alias_log import all_aliases, get_aliases, history
+from registry.alias import Alias, Aliases
+from registry.alias_log import get_aliases, history, live_since, places
 from registry.atomic import write_file
 from registry.counting import Case
-from registry.errors import UsageError
+from registry.errors import InfrastructureError, UsageError
 from registry.evidence import list_bundles, list_evidence
 from registry.lineage import Lineage
 from registry.lineage_page import render
 from registry.lineage_trace import trace
-from registry.policy import missing_evidence
+from registry.policy import exemption, missing_evidence
 from registry.predicates import WEIGHTS_SIGNATURE
-from registry.publish import list_versions
+from registry.publish import list_versions, lost_numbers
 from registry.version import ModelVersion
 from registry.version_contents import Contents, read_contents
 from registry.version_diff import compare
@@ -33,20 +34,31 @@ def versions(
     name: Annotated[str | None, typer.Argument(help="Only this model's versions.")] = None,
     as_json: Json = False,
 ) -> None:
-    """List the published versions and which aliases point at them."""
+    """List the published versions and which aliases point at them.
+
+    Exits with 40 when a version's record is gone, or the aliases of a model cannot be believed: those are
+    shown as `?`, or null.
+    """
     at = RegistryAccess()
     found = list_versions(at.store, name)
-    aliases = all_aliases(at.store, at.trust, name)
-    rows = [
-        (version, pointing.names(version.number) if pointing else [])
-        for version in found
-        for pointing in [aliases.get((version.name, version.gpu_class))]
-    ]
+    aliases, problems = _pointing(at, name)
+    problems += _gone(at, {version.name for version in found} | ({name} if name else set()))
+    rows: list[tuple[ModelVersion, list[str] | None]] = []
+    for version in found:
+        pointing = aliases.get((version.name, version.gpu_class), Aliases())
+        rows.append((version, None if pointing is None else pointing.names(version.number)))
     if as_json:
-        print_json({"versions": [{**v.to_json(), "aliases": a} for v, a in rows], "ok": True})
-        return
-    columns = ["version", "aliases", "gpu class", "weights", "commit"]
-    print_table("Versions", columns, [_row(version, names) for version, names in rows])
+        listed = [{**version.to_json(), "aliases": names} for version, names in rows]
+        print_json({"versions": listed, "problems": problems, "ok": not problems})
+    elif rows:
+        columns = ["version", "aliases", "gpu class", "weights", "commit"]
+        print_table("Versions", columns, [_row(version, names) for version, names in rows])
+    else:
+        say(at.nothing_published(name))
+    for problem in problems:
+        say(problem)
+    if problems:
+        raise typer.Exit(InfrastructureError.exit_code)
 
 
 def show(
@@ -61,6 +73,8 @@ def show(
     as_json: Json = False,
 ) -> None:
     """Show where a version came from, what judged it, what became of it, and whether it may be promoted."""
+    for path in filter(None, (html, signature)):
+        _refuse_no_file(path)
     now = datetime.now(UTC)
     lineage = _lineage(version, now)
     written: dict[str, str | None] = {"html": None, "signature": None}
@@ -70,11 +84,12 @@ def show(
         written["signature"] = _write(signature, _weights_signature(version))
     if as_json:
         print_json({**lineage.to_json(), **written, "ok": True})
-        return
-    print_lineage(lineage)
-    for what, path in written.items():
-        if path:
-            say(f"The {'page' if what == 'html' else what} is {path}.")
+    elif html or signature:
+        for what, file in written.items():
+            if file:
+                say(f"The {'page' if what == 'html' else what} is {file}.")
+    else:
+        print_lineage(lineage)
 
 
 def diff(before: Reference, after: Reference, as_json: Json = False) -> None:
@@ -92,15 +107,14 @@ def _lineage(reference: str, now: datetime) -> Lineage:
     store, trust, policy = at.store, at.trust, at.policy
     contents = _contents(at, reference)
     version = contents.version
+    case = Case(version, contents.evidence, now, trust, live_since(store, trust, version))
     return trace(
-        Case(version, contents.evidence, now, trust),
+        case,
         contents.files,
         moves=history(store, trust, version.name, version.gpu_class),
         aliases=get_aliases(store, trust, version.name, version.gpu_class),
-        missing={
-            alias: missing_evidence(policy, alias, version, contents.evidence, now, trust)
-            for alias in (Alias.STAGING, Alias.PRODUCTION)
-        },
+        missing={alias: missing_evidence(policy, alias, case) for alias in (Alias.STAGING, Alias.PRODUCTION)},
+        exempt=exemption(case),
     )
 
 
@@ -117,20 +131,60 @@ def _weights_signature(reference: str) -> bytes:
     )
 
 
+def _refuse_no_file(path: Path) -> None:
+    """Raises UsageError for what no file can be written to, before anything is."""
+    folder = path.expanduser().absolute().parent
+    why = ""
+    if str(path) == "-":
+        why = "standard output is for people; the page and the signature are files"
+    elif not folder.is_dir():
+        why = f"there is no folder {folder}"
+    elif path.expanduser().is_dir():
+        why = "it is a folder"
+    if why:
+        raise UsageError(
+            f"Nothing is written to {path}", why=why, next_step="name a file in a folder that is there"
+        )
+
+
 def _write(path: Path, data: bytes) -> str:
-    write_file(path.expanduser().absolute(), data)
-    return str(path)
+    whole = path.expanduser().absolute()
+    write_file(whole, data)
+    return str(whole)
 
 
 def _contents(at: RegistryAccess, reference: str) -> Contents:
     return read_contents(at.store, at.blobs, at.trust, at.version(reference))
 
 
-def _row(version: ModelVersion, aliases: list[str]) -> list[str]:
+def _gone(at: RegistryAccess, names: Iterable[str]) -> list[str]:
+    lost = (f"{name}/{number}" for name in sorted(names) for number in lost_numbers(at.store, name))
+    return [
+        f"The record of {reference} is gone from the store: `headgate show {reference}`."
+        for reference in lost
+    ]
+
+
+def _pointing(
+    at: RegistryAccess, name: str | None
+) -> tuple[dict[tuple[str, str], Aliases | None], list[str]]:
+    """Every model's aliases by name and GPU class, None for those that cannot be believed; and why not."""
+    found: dict[tuple[str, str], Aliases | None] = {}
+    problems: list[str] = []
+    for place in places(at.store, name):
+        try:
+            found[place] = get_aliases(at.store, at.trust, *place)
+        except InfrastructureError as problem:
+            found[place] = None
+            problems.append(str(problem))
+    return found, problems
+
+
+def _row(version: ModelVersion, aliases: list[str] | None) -> list[str]:
     return [
         version.reference,
-        "\n".join(aliases),
+        "?" if aliases is None else "\n".join(aliases),
         version.gpu_class,
         version.weights_set.short,
-        version.source_commit[:12],
+        version.short_commit,
     ]

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from fleet.router import DesiredState, ObservedState
-from registry.atomic import write_file
+from registry.atomic import cannot_read, write_file
 
 
 @dataclass(frozen=True)
@@ -81,6 +81,8 @@ def _read(path: Path) -> dict[str, Any] | None:
         value: dict[str, Any] = json.loads(path.read_text())
     except FileNotFoundError:
         return None
+    except OSError as problem:
+        raise cannot_read(path, problem) from problem
     return value
 
 

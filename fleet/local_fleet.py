@@ -27,7 +27,7 @@ from registry.atomic import exclusive
 from registry.errors import InfrastructureError, UsageError
 from registry.home import Home
 
-_NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
+_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,127}")
 _APPLY_SECONDS = 60.0
 _PROBLEM_SECONDS = 3.0  # a problem that stays this long does not mend itself
 _DOWN_DRAIN_SECONDS = 5.0
@@ -43,7 +43,7 @@ class LocalFleet:
         if not _NAME.fullmatch(name):
             raise UsageError(
                 f"{name!r} cannot be the name of a fleet",
-                why="it becomes a folder: lower-case letters, digits, '.', '_' and '-'",
+                why="it becomes a folder: up to 128 lower-case letters, digits, '.', '_' and '-'",
                 next_step="choose another name",
             )
         self._directory = home.fleets.resolve() / name

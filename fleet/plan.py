@@ -6,8 +6,9 @@ business (``fleet/analysis.py``), when a step ends is the state machine's (``fle
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
 
 from registry.errors import UsageError
 
@@ -37,6 +38,15 @@ class RolloutPlan:
                 why="; ".join(problems),
                 next_step="correct these values in the spec's `rollout` section",
             )
+
+    def to_json(self) -> dict[str, Any]:
+        """A mapping of plain values that ``from_json`` reads back."""
+        return {**asdict(self), "weights": list(self.weights)}
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> RolloutPlan:
+        """Read what ``to_json`` wrote; raises KeyError or TypeError on anything else, UsageError as ever."""
+        return cls(**{**value, "weights": tuple(value["weights"])})
 
 
 def _problems(plan: RolloutPlan) -> Iterator[str]:

@@ -12,6 +12,7 @@ from enum import StrEnum
 from typing import Any
 
 from fleet.observation import Comparison
+from fleet.plan import RolloutPlan
 from fleet.router import ReplicaSpec
 from judging.verdict import FailureClass, Verdict
 
@@ -58,7 +59,8 @@ class RolloutStatus:
     """The state of one rollout.
 
     ``since`` is when the phase or weight was entered (seconds since the epoch), ``position`` where the
-    request records were read up to, ``judge_errors`` how many looks in a row could not be judged.
+    request records were read up to, ``judge_errors`` how many looks in a row could not be judged. ``plan``
+    is None in a status that was written before plans were kept.
     """
 
     name: str
@@ -76,6 +78,7 @@ class RolloutStatus:
     reason: str = ""
     failure_class: FailureClass | None = None
     history: tuple[Move, ...] = ()
+    plan: RolloutPlan | None = None
 
     @property
     def is_resting(self) -> bool:
@@ -101,6 +104,7 @@ class RolloutStatus:
             "reason": self.reason,
             "failure_class": self.failure_class and str(self.failure_class),
             "history": [asdict(move) for move in self.history],
+            "plan": self.plan.to_json() if self.plan else None,
         }
 
     @classmethod
@@ -125,4 +129,5 @@ class RolloutStatus:
             reason=value["reason"],
             failure_class=FailureClass(failure) if failure else None,
             history=tuple(Move(**{**move, "phase": Phase(move["phase"])}) for move in value["history"]),
+            plan=RolloutPlan.from_json(value["plan"]) if value.get("plan") else None,
         )

@@ -48,4 +48,5 @@ def _seconds(name: str, text: str) -> float:
     try:
         return parse_duration(text).total_seconds()
     except ValueError as problem:
-        raise UsageError(f"{name} {problem}") from problem
+        next_step = "`headgate gc --help` lists every option"
+        raise UsageError(f"{name} {problem}", next_step=next_step) from problem

@@ -13,6 +13,7 @@ from typing import Annotated, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
 from registry.validation import explain, read_yaml
+from tasks.source_address import ADDRESS, anchored
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]+([._-][a-z0-9]+)*$", max_length=64)]
 
@@ -29,40 +30,94 @@ SectionT = TypeVar("SectionT", bound=Section)
 class Model(Section):
     """Where the weights come from."""
 
-    uri: Annotated[str, StringConstraints(pattern=r"^hf://[^/\s]+/[^/\s]+$")] = Field(
-        description="hf://ORG/NAME on the hub that HF_ENDPOINT names",
+    uri: Annotated[str, StringConstraints(pattern=ADDRESS)] = Field(
+        description="hf://ORG/NAME on the hub that HF_ENDPOINT names, s3://BUCKET/PREFIX, "
+        "oci://REGISTRY/NAME:TAG (or @sha256:...), or a folder: /FOLDER, or ./FOLDER counted from the spec's",
         examples=["hf://mistralai/Mistral-7B-Instruct-v0.3"],
     )
-    revision: str = Field("main", description="branch, tag or commit; a release always pins the commit")
+    revision: str = Field(
+        "main", description="branch, tag or commit of a hub; elsewhere empty, or the sha256:... it must be at"
+    )
+    token_secret: str | None = Field(
+        None, description="name of the Prefect Secret that opens a gated model; empty takes HF_TOKEN"
+    )
+    licences: tuple[str, ...] = Field(
+        (), description="licences that may be used, as model cards name them: apache-2.0; empty allows any"
+    )
 
 
 class QuantizeEngine(StrEnum):
     """Which program writes the quantized weights."""
 
+    AUTO = "auto"
+    LLM_COMPRESSOR = "llm-compressor"
     AUTOAWQ = "autoawq"
     NONE = "none"
+
+
+class Method(StrEnum):
+    """How weights become small: what is searched, and in which format they are kept."""
+
+    AWQ = "awq"
+    GPTQ = "gptq"
+    W8A8 = "w8a8"
+
+
+Bits = Literal[4, 8]
+GroupSize = Literal[32, 64, 128]
+Samples = Annotated[int, Field(ge=1, le=4096)]
+SequenceLength = Annotated[int, Field(ge=8, le=8192)]
+
+
+class Fallback(Section):
+    """Another recipe, tried when a gate rejects those before it: what differs from the first one."""
+
+    engine: QuantizeEngine | None = Field(None, description="empty: as in the first recipe")
+    method: Method | None = Field(None, description="empty: as in the first recipe")
+    bits: Bits | None = Field(None, description="empty: what the method writes")
+    group_size: GroupSize | None = Field(None, description="empty: as in the first recipe")
+    zero_point: bool | None = Field(None, description="empty: as in the first recipe")
+    ignore: tuple[str, ...] | None = Field(None, description="empty: as in the first recipe")
+    samples: Samples | None = Field(None, description="empty: as in the first recipe")
+    sequence_length: SequenceLength | None = Field(None, description="empty: as in the first recipe")
 
 
 class Quantize(Section):
     """How the weights are quantized; ``none`` takes them as they are."""
 
     engine: QuantizeEngine = Field(
-        QuantizeEngine.AUTOAWQ, description="autoawq: 4-bit AWQ; none: the weights are ready"
+        QuantizeEngine.AUTO,
+        description="auto: llm-compressor where it knows the architecture, else autoawq; none: as they are",
     )
-    bits: Literal[4] = Field(4, description="bits per weight")
-    group_size: Literal[32, 64, 128] = Field(128, description="input channels that share one scale")
-    zero_point: bool = Field(True, description="each group has a zero point too")
-    calibration: str | None = Field(None, description='JSONL file of {"text": ...} lines, never eval items')
-    samples: int = Field(128, ge=1, le=4096, description="calibration texts used")
-    sequence_length: int = Field(512, ge=8, le=8192, description="tokens per calibration text")
+    method: Method = Field(
+        Method.AWQ, description="awq or gptq: 4-bit weights; w8a8: 8-bit weights and activations"
+    )
+    bits: Bits | None = Field(None, description="bits per weight; empty: 4, and 8 for w8a8")
+    group_size: GroupSize = Field(128, description="input channels that share one scale; not in w8a8")
+    zero_point: bool = Field(True, description="each group has a zero point too; not in w8a8")
+    ignore: tuple[str, ...] = Field(
+        (), description="layers that stay as they are, by name or re:PATTERN; the head always does"
+    )
+    calibration: str | None = Field(
+        None,
+        description='JSONL file of {"text": ...} lines, never eval items; '
+        "a path, or hf://datasets/ORG/NAME@COMMIT/FILE",
+    )
+    samples: Samples = Field(128, description="calibration texts used")
+    sequence_length: SequenceLength = Field(512, description="tokens per calibration text")
     seed: int = Field(0, ge=0, lt=2**31, description="the same seed gives the same weights")
+    fallbacks: tuple[Fallback, ...] = Field(
+        (), description="recipes to try in this order when a gate rejects the first"
+    )
 
     @model_validator(mode="after")
     def _calibrated(self) -> Quantize:
         if self.engine is not QuantizeEngine.NONE and not self.calibration:
             raise ValueError(
-                "calibration: AWQ needs calibration texts; name a JSONL file of {'text': ...} lines"
+                "calibration: quantizing needs calibration texts; name a JSONL file of {'text': ...} lines"
             )
+        if self.engine is QuantizeEngine.NONE and self.fallbacks:
+            raise ValueError("fallbacks: there is nothing to fall back from, as engine is none")
         return self
 
 
@@ -146,8 +201,13 @@ class Rollout(Section):
     auto: bool = Field(
         False, description="release promotes at once when its gates passed; no matter to promote"
     )
-    fleet: Name = Field("local", description="which fleet of this machine takes it")
-    port: int = Field(8000, ge=1, le=65535, description="loopback port of the gateway")
+    fleet: Name | None = Field(
+        None,
+        description="which fleet of this machine takes it; empty: the one that serves the model, or `local`",
+    )
+    port: int | None = Field(
+        None, ge=1, le=65535, description="loopback port of the gateway; empty: the fleet's own, or 8000"
+    )
     weights: tuple[int, ...] = Field((5, 25, 50, 100), description="per cent of requests, step by step")
     observe_seconds: float = Field(5, gt=0, description="between two looks of the judge")
     step_seconds: float = Field(60, ge=0, description="least time on each step")
@@ -191,7 +251,10 @@ def anchor(spec: ReleaseSpec, folder: Path) -> ReleaseSpec:
     """The spec with its file names made absolute from the folder; suite names stay names."""
     return spec.model_copy(
         update={
-            "quantize": _anchored(spec.quantize, "calibration", folder),
+            "model": spec.model.model_copy(update={"uri": anchored(spec.model.uri, folder)}),
+            "quantize": spec.quantize
+            if (spec.quantize.calibration or "").startswith("hf://")
+            else _anchored(spec.quantize, "calibration", folder),
             "serve": _anchored(spec.serve, "chat_template", folder),
             "evaluate": _anchored(spec.evaluate, "suite", folder)
             if ("/" in spec.evaluate.suite or spec.evaluate.suite.endswith((".yaml", ".yml")))

@@ -7,15 +7,37 @@ from pathlib import Path
 from typing import Any
 
 from fleet.plan import RolloutPlan
-from flows.spec import Quantize, Rollout, Scan, Serve
+from flows.spec import Quantize, QuantizeEngine, Rollout, Scan, Serve
 from images import scan_policy, scan_report
 from registry.errors import UsageError
 from registry.version import ServeConfig
+from tasks.recipe import GROUPED, METHODS, Recipe
 
 
-def recipe_of(quantize: Quantize) -> dict[str, Any]:
-    """The recipe: everything in the section but the engine's name."""
-    return quantize.model_dump(mode="json", exclude={"engine"})
+def recipes_of(quantize: Quantize) -> list[Recipe]:
+    """The recipes in the order they are tried, none of them twice; no recipe for the engine ``none``.
+
+    Raises UsageError for one that no method can be.
+    """
+    if quantize.engine is QuantizeEngine.NONE:
+        return []
+    first = quantize.model_dump(mode="json", exclude={"fallbacks"})
+    stated = [first, *(f.model_dump(mode="json", exclude_none=True) for f in quantize.fallbacks)]
+    recipes = [_recipe({**first, "bits": None, **values}) for values in stated]
+    return list(dict.fromkeys(recipes))
+
+
+def _recipe(values: dict[str, Any]) -> Recipe:
+    method = values["method"]
+    values["bits"] = values["bits"] or METHODS[method]
+    if values["bits"] != METHODS[method]:
+        raise UsageError(
+            f"{method} writes {METHODS[method]}-bit weights, and the spec asks for {values['bits']} bits",
+            next_step="leave bits out under quantize, or choose another method",
+        )
+    if method not in GROUPED:
+        values |= {"group_size": None, "zero_point": None}
+    return Recipe(**{**values, "ignore": tuple(values["ignore"])})
 
 
 def serve_config_of(serve: Serve) -> ServeConfig:

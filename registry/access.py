@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 
 from registry.blobs import BlobStore
 from registry.bundle import Signer
 from registry.home import Home
-from registry.key_ring import load_trust, open_signer
+from registry.key_ring import load_trust
 from registry.oci_layout import OciLayout
-from registry.open_store import open_registry
+from registry.open_store import begin_registry, check_registry, open_registry, store_folder
+from registry.own_key import open_signer
 from registry.policy import Policy
 from registry.policy_file import load_policy
 from registry.store import Store
@@ -30,8 +32,19 @@ class Access:
 
     @cached_property
     def store(self) -> Store:
-        """Versions, aliases, evidence: in the home, or where HEADGATE_STORE says."""
+        """Versions, aliases, evidence: in the home, or where HEADGATE_STORE says there is a store."""
+        check_registry(self.env, self.home)
         return open_registry(self.env, self.home)
+
+    @property
+    def store_folder(self) -> Path | None:
+        """The folder that the store is in, or None where it is in a bucket."""
+        return store_folder(self.env, self.home)
+
+    def begin_store(self) -> None:
+        """Let HEADGATE_STORE name a folder that is not there yet; announces it, as it may be mistyped."""
+        if folder := begin_registry(self.env, self.home):
+            self.announce(f"Began a new, empty store in {folder}: there was none (HEADGATE_STORE).")
 
     @cached_property
     def signer(self) -> Signer:
@@ -39,7 +52,7 @@ class Access:
         return open_signer(self.env, self.home, self.announce)
 
     def announce(self, sentence: str) -> None:
-        """Hears that a key was made just now, or does not count here; extended by whoever can show it."""
+        """Hears of a key or a store that was begun just now, or what does not count; extended to show it."""
 
     @property
     def trust(self) -> Trust:

@@ -28,6 +28,7 @@ __all__ = [
     "cut_log",
     "get_aliases",
     "history",
+    "live_since",
     "move_alias",
     "places",
     "roll_forward",
@@ -101,13 +102,13 @@ def vouch(
     why: str,
     run: str | None = None,
     restored: bool = False,
-) -> Aliases:
+) -> bool:
     """Sign for the aliases as they are, when nobody trusted has: a record of format 1, a key that is gone.
 
-    Adds an entry that moves nothing, unless the last one is trusted or there are no aliases. ``restored``
-    gives up what this home has seen, for a store that is an older one on purpose, and signs in any case.
-    Only a person can know that the aliases are right, so nothing calls this by itself. Raises as
-    ``move_alias``.
+    Adds an entry that moves nothing; returns whether it did, as there is nothing to sign for when the last
+    one is trusted or there are no aliases. ``restored`` gives up what this home has seen, for a store that
+    is an older one on purpose, and signs a trusted log as well. Only a person can know that the aliases are
+    right, so nothing calls this by itself. Raises as ``move_alias``.
     """
     if restored and (memory := memory_of(store)):
         memory.forget(name, gpu_class)
@@ -117,13 +118,13 @@ def vouch(
         last = chain.read(now.move) if now.move else None
         pointing = [(alias, number) for alias in reversed(Alias) if (number := now.aliases.at(alias))]
         if not pointing or (last and last.signer and not restored):
-            return now.aliases
+            return False
         alias, number = pointing[0]
         version = _version_for(store, name, gpu_class, number)
         move = replace(_next(chain, now, alias, version), at=_iso(at), who=who, why=why, run=run)
         if chain.append(move, signer):
             chain.settle()
-            return now.aliases
+            return True
 
 
 def roll_forward(store: Store, trust: Trust, name: str, gpu_class: str) -> bool:
@@ -148,6 +149,33 @@ def history(store: Store, trust: Trust, name: str, gpu_class: str | None = None)
     return found
 
 
+def live_since(store: Store, trust: Trust, version: ModelVersion) -> datetime | None:
+    """When a version was first in production here, in UTC, or None when no trusted key put it there.
+
+    A key that is trusted now has to have moved production to it, or vouched for it there or in ``previous``.
+    The earliest such entry dates it, whoever signed that one: an earlier date only makes more harm count.
+    What is missing or damaged says nothing (``check_log`` names it), nor does a log that has another record
+    under its number.
+    """
+    chain = Chain(store, trust, version.name, version.gpu_class)
+    moves = [_readable(chain, number) for number in chain.numbers()]
+    whole = [move for last, move in pairwise([None, *moves]) if move and not _break(last, move)]
+    trusted = [move for move in whole if move.signer]
+    if any(m.target == version.number and m.version != version.record_digest for m in trusted):
+        return None
+    if not any(move.makes_live(version.number) for move in trusted):
+        return None
+    return min(datetime.fromisoformat(m.at) for m in whole if m.makes_live(version.number))
+
+
+def _readable(chain: Chain, number: int) -> Move | None:
+    try:
+        return chain.read(number)
+    except InfrastructureError:
+        chain.store.get(chain.entry_key(number))  # a store that cannot be reached is no damage
+        return None
+
+
 def check_log(store: Store, trust: Trust, name: str, gpu_class: str) -> list[str]:
     """A sentence for everything that is wrong with an alias record and its log; empty when nothing is.
 
@@ -163,7 +191,7 @@ def check_log(store: Store, trust: Trust, name: str, gpu_class: str) -> list[str
         try:
             move = chain.read(number)
         except InfrastructureError as damage:
-            problems.append(str(damage))
+            problems.append(damage.problem)
             last = None
             continue
         if move is None:
@@ -190,7 +218,7 @@ def _record_problems(chain: Chain, last: Move | None) -> list[str]:
         data, record = chain.saved()
         named = chain.read(record.move) if record.move else None
     except InfrastructureError as damage:
-        return [str(damage)]
+        return [damage.problem]
     if problem := chain.record_problem(record, named):
         return [f"The alias record {chain.record_key} cannot be believed: {problem}."]
     if data is not None and not last:
@@ -218,7 +246,7 @@ def _other_version(store: Store, move: Move) -> str:
     try:
         version = get_version(store, f"{move.name}/{move.target}")
     except HeadgateError as problem:
-        return str(problem).rstrip(".")
+        return problem.problem.rstrip(".")
     if version.record_digest == move.version:
         return ""
     return f"it was made for {move.version}, but the record of {version.reference} is {version.record_digest}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from registry.alias import Alias, Aliases, moved
@@ -43,6 +43,12 @@ class Move:
         """The number of the version that the alias points at since this move."""
         return self.after.at(self.alias)
 
+    def makes_live(self, number: int) -> bool:
+        """Whether it puts a version into production, or vouches for it: then it moves nothing."""
+        if self.before == self.after:
+            return number in (self.after.production, self.after.previous)
+        return self.alias is Alias.PRODUCTION and self.target == number
+
     @property
     def evidence(self) -> Evidence:
         """The move as what is signed."""
@@ -69,7 +75,7 @@ class Move:
         texts = (self.name, self.gpu_class, self.at, self.who, self.why, self.run or "")
         if type(self.number) is not int or not all(isinstance(text, str) for text in texts):
             raise TypeError("a value is of the wrong type")
-        if datetime.fromisoformat(self.at).tzinfo is None:
+        if datetime.fromisoformat(self.at).utcoffset() != timedelta(0):
             raise ValueError(f"not a time in UTC: {self.at!r}")
 
     def to_json(self) -> dict[str, Any]:

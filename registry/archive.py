@@ -9,36 +9,31 @@ travel, their history does.
 from __future__ import annotations
 
 import hashlib
-import re
 import tarfile
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from judging.verdict import Verdict
+from registry.archive_check import Arrival, check_archive
 from registry.archive_layout import (
-    Archived,
     content_of,
-    damaged,
     image_tag,
     open_layout,
+    open_target,
     put_version,
-    read_versions,
-    refuse_other_folders,
     sealed_before,
+    told,
 )
-from registry.archive_seal import Exporter, difference, read_seal, seal_export
+from registry.archive_seal import Exporter, seal_export
 from registry.atomic import explained, sync_file, temporary_beside
 from registry.blobs import BlobStore
 from registry.descriptor import Descriptor
 from registry.digest import Digest
-from registry.errors import InfrastructureError, Refused
-from registry.evidence import Evidence, parse_record, read_evidence, subjects_of
+from registry.errors import Refused
+from registry.evidence import Evidence, read_evidence, subjects_of
 from registry.file_layer import FileLayer
 from registry.manifest import Manifest
 from registry.manifests import load_manifest, manifest_key
-from registry.memory_store import MemoryStore
 from registry.oci_layout import OciLayout
 from registry.predicates import ALIAS_MOVE
 from registry.publish import check_free, get_version
@@ -46,26 +41,12 @@ from registry.publish import put_version as keep_version
 from registry.referrers import attachable
 from registry.store import Store
 from registry.trust import Trust, TrustedKey
-from registry.verify import Holdings, check_manifest, contents
+from registry.verify import Holdings, check_manifest
 from registry.verify_evidence import check_release, read_said
 from registry.verify_image import MODELS, Heard, image_parts, read_small
-from registry.version import ModelVersion, parse_reference
+from registry.version import ModelVersion
 
 _READ_SIZE = 1 << 20
-_SHOWN = 3  # reasons worth naming
-_RECORD = re.compile(r"versions/([^/]+)/0*([1-9][0-9]*)\.json")
-
-
-@dataclass(frozen=True)
-class Arrival:
-    """A version in an archive that was found whole, and signed by keys trusted here.
-
-    ``seal`` says who exported it, when, and which records that were; all of them are here.
-    """
-
-    version: ModelVersion
-    seal: Evidence
-    records: MemoryStore
 
 
 def export_version(
@@ -74,18 +55,19 @@ def export_version(
     """Add a version to the archive in a folder: image, evidence, record; every byte is hashed on the way.
 
     The exporter signs for all of it together. ``heard`` hears how many bytes each step wrote. Raises
-    UsageError for an unknown version or a folder that holds other things, Refused when the version is
-    damaged or nobody trusted vouches for it.
+    UsageError for an unknown version or a folder that cannot take it, Refused when the version or the archive
+    is damaged, or nobody trusted vouches for the version.
     """
-    refuse_other_folders(folder)
+    layout = open_target(folder)
     version = get_version(held.store, reference)
     said = read_said(held.store, held.trust, version)
     if said.damaged:
         next_step = f"`headgate verify {reference}` shows everything that is wrong with it"
-        raise Refused(f"{reference} is not exported", why=" ".join(said.damaged), next_step=next_step)
+        raise Refused(
+            f"{reference} is not exported", why=" ".join(map(told, said.damaged)), next_step=next_step
+        )
     check_release(version, said)
     records = dict(_records(held.store, held.trust, version))
-    layout = open_layout(folder)
     config, layers = image_parts(held.layout, version.image)
     for part in (config, *layers):
         _copy_blob(held.layout, part, content_of(folder, part.digest), heard)
@@ -104,7 +86,7 @@ def import_archive(held: Holdings, folder: Path, heard: Heard) -> list[Arrival]:
     version's number; UsageError when the folder is no archive. To be called in an open run: garbage
     collection then leaves alone what is here already and not yet listed.
     """
-    arrivals = [_checked(held.trust, folder, archived, heard) for archived in read_versions(folder)]
+    arrivals = check_archive(held.trust, folder, heard)
     for arrival in arrivals:
         check_free(held.store, arrival.version)
     for arrival in arrivals:
@@ -168,71 +150,6 @@ def _copy(stream: BinaryIO, target: Path, digest: Digest, size: int, heard: Hear
     if hasher.hexdigest() != digest.hex:
         why = f"what was read has the digest sha256:{hasher.hexdigest()}"
         raise Refused(f"{digest} has been changed", why=why, next_step="restore it, or release again")
-
-
-def _checked(trust: Trust, folder: Path, archived: Archived, heard: Heard) -> Arrival:
-    try:
-        reference = _reference(archived)
-        records = MemoryStore(dict(_wanted(archived, trust)))
-        version = get_version(records, reference)
-        seal = read_seal(archived.seal, version, trust)
-    except (InfrastructureError, ValueError) as problem:
-        raise damaged(folder, f"{archived.tag}: {problem}") from problem
-    _refuse_strangers(folder, archived, version)
-    said = read_said(records, trust, version)
-    if doubt := seal.doubt:
-        why = f"the list of records of {archived.tag} does not count: {doubt}"
-        raise _refusal(folder, archived, [*said.evidence, seal], trust, why)
-    if why := difference(seal, archived.records):
-        raise damaged(folder, f"{archived.tag}: {why}")
-    here = Holdings(store=records, trust=trust, layout=open_layout(folder))
-    verdict = Verdict.of(contents(here, version, said, heard))
-    if not verdict.passed:
-        raise _refusal(folder, archived, said.evidence, trust, " ".join(verdict.reasons()[:_SHOWN]))
-    return Arrival(version, seal, records)
-
-
-def _reference(archived: Archived) -> str:
-    found = [match for key in archived.records if (match := _RECORD.fullmatch(key))]
-    if len(found) != 1:
-        raise ValueError(f"it holds {len(found)} records of versions instead of one")
-    reference = f"{found[0][1]}/{found[0][2]}"
-    parse_reference(reference)
-    return reference
-
-
-def _wanted(archived: Archived, trust: Trust) -> Iterator[tuple[str, bytes]]:
-    """The records without moves of aliases that nobody trusted here has signed: another house's business."""
-    for key, data in archived.records.items():
-        if not key.startswith("evidence/"):
-            yield key, data
-            continue
-        evidence = parse_record(key, data, Digest(key.split("/")[1]), trust)
-        if evidence.kind != ALIAS_MOVE or not evidence.doubt:
-            yield key, data
-
-
-def _refuse_strangers(folder: Path, archived: Archived, version: ModelVersion) -> None:
-    about = {f"evidence/{subject.hex}" for subject in subjects_of(version)}
-    own = {manifest_key(d) for d in (version.source_manifest, version.weights_manifest)}
-    own.add(f"versions/{version.name}/{version.number:06d}.json")
-    if strange := [k for k in archived.records if k not in own and k.rpartition("/")[0] not in about]:
-        raise damaged(folder, f"{archived.tag} holds {strange[0]}, which is no part of {version.reference}")
-
-
-def _refusal(folder: Path, archived: Archived, said: Iterable[Evidence], trust: Trust, why: str) -> Refused:
-    unknown = {e.key_id for e in said if e.key_id and trust.find(e.key_id) is None}
-    if not unknown:
-        return damaged(folder, why)
-    # A key's id is the digest of its PEM, which is a blob of the archive.
-    files = [(name, path) for name, path in archived.keys.items() if path.name in unknown]
-    commands = "; ".join(f"`headgate keys trust {path} --name {name}`" for name, path in files)
-    ids = ", ".join(sorted(key_id[:12] for key_id in unknown))
-    return Refused(
-        f"Nothing is imported from {folder}",
-        why=f"{archived.tag} is signed by keys not trusted here: {ids}",
-        next_step=f"compare them with their owners', then {commands or 'trust those that are right'}",
-    )
 
 
 def _keep(held: Holdings, folder: Path, arrival: Arrival, heard: Heard) -> None:

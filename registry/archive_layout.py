@@ -14,6 +14,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from registry.atomic import may_write
 from registry.blobs import BlobStore
 from registry.bundle import BUNDLE_MEDIA_TYPE
 from registry.descriptor import EMPTY_MEDIA_TYPE, MANIFEST_MEDIA_TYPE, Descriptor
@@ -30,6 +31,9 @@ VERSION_TYPE = "application/vnd.headgate.version.v1+json"
 _RECORD_TYPE = "application/vnd.headgate.record.v1+json"
 _KEY_TYPE = "application/x-pem-file"
 _STORE_KEY, _SEALS, _KEY_NAME = "headgate.store-key", "headgate.seals", "headgate.key-name"
+_PARTS = {"blobs", "index.json", "oci-layout"}  # an interrupted export leaves some of them
+_WHICH = "name the folder that `headgate export` wrote"
+_AGAIN = "run the export or the copy again, if it was interrupted: it goes on from there"
 _LONGEST_RECORD = 64 << 20  # bytes; a record is read whole
 
 
@@ -37,13 +41,13 @@ _LONGEST_RECORD = 64 << 20  # bytes; a record is read whole
 class Archived:
     """The records of one version in an archive, by their keys in a store; nothing of them is checked yet.
 
-    ``seal`` is the exporter's signed list of them. ``keys`` maps the names of the keys that signed, as the
-    exporter knows them, to files with their PEM.
+    ``seal`` is the exporter's signed list of them. ``keys`` has the name, as the exporter knows it, of each
+    key that signed, by its id: the digest of its PEM, which is a blob of the archive.
     """
 
     tag: str
     records: Mapping[str, bytes]
-    keys: Mapping[str, Path]
+    keys: Mapping[str, str]
     seal: bytes | None = None
 
 
@@ -57,15 +61,38 @@ def open_layout(folder: Path) -> OciLayout:
     return OciLayout(folder, BlobStore(folder / "blobs"))
 
 
-def refuse_other_folders(folder: Path) -> None:
-    """Raises UsageError for a folder that holds something else than an image layout."""
+def open_target(folder: Path) -> OciLayout:
+    """The layout to export into: a new folder, an archive, or what an interrupted export left, which goes on.
+
+    Raises UsageError for a folder that holds other things or cannot be written, Refused for an archive whose
+    index is damaged.
+    """
+    layout = open_layout(folder)
     try:
-        taken = folder.is_dir() and any(folder.iterdir()) and not (folder / "oci-layout").is_file()
+        if why := _unfit(folder):
+            what, next_step = f"Nothing is exported to {folder}", "name a new or empty folder"
+            raise UsageError(what, why=why, next_step=next_step)
+        layout.tagged()
     except OSError as problem:
         raise UsageError(f"{folder} cannot be read", why=problem.strerror or str(problem)) from problem
-    if taken or (folder.exists() and not folder.is_dir()):
-        why = "it holds other files, and an archive is a folder of its own"
-        raise UsageError(f"Nothing is exported to {folder}", why=why, next_step="name a new or empty folder")
+    except (InfrastructureError, RecursionError) as damage:
+        next_step = "remove the folder and export again, or name a new one"
+        raise Refused(f"The archive {folder} is damaged", why=told(damage), next_step=next_step) from damage
+    return layout
+
+
+def _unfit(folder: Path) -> str:
+    """Why nothing can be exported into a folder, or nothing."""
+    here = folder.absolute()
+    above = next(path for path in (here, *here.parents) if path.exists())
+    if not above.is_dir():
+        return f"{above} is a file" if above != here else "it is a file, and an archive is a folder"
+    if not may_write(above):
+        return f"{above} cannot be written: it belongs to somebody else, or is read-only"
+    names = {path.name for path in (here.iterdir() if here.exists() else ())}
+    if "oci-layout" in names or {name for name in names if name[0] != "."} <= _PARTS:
+        return ""
+    return "it holds other files, and an archive is a folder of its own"
 
 
 def put_version(
@@ -97,15 +124,15 @@ def read_versions(folder: Path) -> list[Archived]:
     layout = open_layout(folder)
     try:
         if not (folder / "index.json").is_file():
-            raise _no_archive(folder, "it has no index.json")
+            raise _absent(folder)
         found = [(tag, d) for tag, d in layout.tagged().items() if d.artifact_type == VERSION_TYPE]
         archived = [_read(layout, folder, tag, descriptor) for tag, descriptor in found]
-    except InfrastructureError as damage:
-        raise damaged(folder, str(damage)) from damage
+    except (InfrastructureError, RecursionError) as damage:
+        raise damaged(folder, told(damage)) from damage
     except OSError as problem:
         raise _no_archive(folder, problem.strerror or str(problem)) from problem
     if not archived:
-        raise _no_archive(folder, "no version is listed in its index.json")
+        raise _no_archive(folder, "no version is listed in its index.json", _AGAIN)
     return archived
 
 
@@ -120,13 +147,32 @@ def sealed_before(layout: OciLayout, folder: Path, version: ModelVersion) -> byt
 
 def damaged(folder: Path, why: str) -> Refused:
     """The error for an archive that is not what was exported."""
-    what = f"Nothing is imported from {folder}"
-    return Refused(what, why=why, next_step="copy the archive again, or export it again")
+    next_step = (
+        "copy the archive again, or export into a new folder (sha256:X is the file blobs/sha256/X in it)"
+    )
+    return Refused(f"The archive {folder} is damaged, and nothing is imported", why=why, next_step=next_step)
 
 
-def _no_archive(folder: Path, why: str) -> UsageError:
-    next_step = "name the folder that `headgate export` wrote"
+def told(problem: object) -> str:
+    """What is wrong with an archive, without the advice for a home."""
+    return str(problem).partition(" Next: ")[0]
+
+
+def _no_archive(folder: Path, why: str, next_step: str = _WHICH) -> UsageError:
     return UsageError(f"{folder} is no archive of versions", why=why, next_step=next_step)
+
+
+def _absent(folder: Path) -> UsageError:
+    """The error for a folder without an index.json."""
+    if not folder.exists():
+        return _no_archive(folder, "there is no such folder")
+    if not folder.is_dir():
+        return _no_archive(folder, "it is a file", "unpack it, if it is an archive, and name the folder")
+    if not any(folder.iterdir()):
+        return _no_archive(folder, "it is empty")
+    if not (folder / "blobs").is_dir():
+        return _no_archive(folder, "it holds other files")
+    return _no_archive(folder, "it has no index.json, which an export writes last", _AGAIN)
 
 
 def content_of(folder: Path, blob: Digest) -> Path:
@@ -154,7 +200,7 @@ def _tag(version: ModelVersion) -> str:
 
 def _read(layout: OciLayout, folder: Path, tag: str, descriptor: Descriptor) -> Archived:
     records: dict[str, bytes] = {}
-    keys: dict[str, Path] = {}
+    keys: dict[str, str] = {}
     seal: bytes | None = None
     for layer in _layers(folder, layout.read(descriptor.digest)):
         path = content_of(folder, layer.digest)
@@ -166,7 +212,8 @@ def _read(layout: OciLayout, folder: Path, tag: str, descriptor: Descriptor) -> 
         elif _SEALS in layer.annotations:
             seal = layout.read(layer.digest)
         elif name := layer.annotations.get(_KEY_NAME):
-            keys[name] = path
+            layout.read(layer.digest)
+            keys[layer.digest.hex] = name
     return Archived(tag, records, keys, seal)
 
 

@@ -63,6 +63,11 @@ def temporary_beside(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def may_write(folder: Path) -> bool:
+    """Whether the system lets this process make files in a folder that is there."""
+    return os.access(folder, os.W_OK)
+
+
 def make_folder(path: Path) -> None:
     """Create the folder and those above it, flushed to disk, unless they exist; raises OSError."""
     if not path.is_dir():

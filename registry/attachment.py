@@ -2,8 +2,8 @@
 
 A registry with the referrers API lists what we push by itself. For one without, the client keeps an index
 under a fallback tag, which has no compare-and-swap: updates of ours take turns under a store lease and are
-read back, and what another tool's update wrote over meanwhile is mended by attaching again, which is all
-that ``reconcile`` does. Where evidence was attached is remembered in the store.
+read back, and what another tool's update wrote over meanwhile is mended by attaching again, as ``reconcile``
+does. Where evidence was attached is remembered in the store, until somebody has it forgotten.
 """
 
 from __future__ import annotations
@@ -77,20 +77,15 @@ def attach(client: OciClient, store: Store, holder: str, image: Digest, bundles:
     artifacts = [_Artifact.of(subject, bundle) for bundle in attachable(bundles)]
     present = {d.digest for d in _listed(client, image)}
     new = [a for a in artifacts if a.digest not in present or not client.has_manifest(a.digest)]
-    if new:
+    if artifacts:
         _remember(store, image, client.repository)
+    if new:
         client.put_blob(EMPTY_BLOB)
         for artifact in new:
             client.put_blob(artifact.bundle)
             client.put_manifest(artifact.manifest)
         _list(client, store, holder, image, [artifact.descriptor for artifact in artifacts])
     return Attached(tuple(a.digest for a in new), tuple(a.digest for a in artifacts))
-
-
-def missing(client: OciClient, image: Digest, bundles: Iterable[bytes]) -> list[Digest]:
-    """Which of these bundles, by the digest of each, are not attached to the image. Changes nothing."""
-    found = attached(client, image)
-    return [digest for data in attachable(bundles) if (digest := Digest.of_bytes(data)) not in found]
 
 
 def attached(client: OciClient, image: Digest) -> dict[Digest, bytes]:
@@ -114,6 +109,14 @@ def attachments(store: Store) -> Iterator[Attachment]:
         data = store.get(key)
         if data is not None:
             yield _attachment(key, data)
+
+
+def forget(store: Store, image: Digest, repository: Repository) -> bool:
+    """Look after what is attached there no longer; whether it was. Nothing of it is removed."""
+    key, data = _record(image, repository)
+    there = store.get(key) == data
+    store.delete(key)
+    return there
 
 
 def _attachment(key: str, data: bytes) -> Attachment:
@@ -180,6 +183,10 @@ def _lease(repository: Repository, image: Digest) -> str:
 
 
 def _remember(store: Store, image: Digest, repository: Repository) -> None:
-    record = {"format": _FORMAT, "image": str(image), "repository": str(repository)}
-    data = canonical_json(record)
-    store.put_if_absent(f"attachments/{image.hex}/{Digest.of_bytes(data).hex}.json", data)
+    store.put_if_absent(*_record(image, repository))
+
+
+def _record(image: Digest, repository: Repository) -> tuple[str, bytes]:
+    """The record of a place, and its key."""
+    data = canonical_json({"format": _FORMAT, "image": str(image), "repository": str(repository)})
+    return f"attachments/{image.hex}/{Digest.of_bytes(data).hex}.json", data

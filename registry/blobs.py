@@ -92,6 +92,12 @@ class BlobStore:
         sizes = {path: (folder / path).stat().st_size for path in chosen}
         return Manifest({p: ManifestEntry(self.add_file(folder / p), size) for p, size in sizes.items()})
 
+    def link(self, digest: Digest, target: Path) -> None:
+        """Let ``target`` be this blob, claimed: by hard link, else by copy; what is there stays."""
+        with shared(self._lock), explained(target):
+            _place(self.path(digest), target)
+            touch(self.path(digest))
+
     def link_tree(self, manifest: Manifest, target: Path) -> Path:
         """Make ``target`` a folder of exactly these files, or leave it when it is one already; claimed.
 

@@ -17,14 +17,12 @@ from judging.verdict import Outcome
 from registry.digest import Digest
 from registry.evidence import Evidence
 from registry.predicates import (
-    ALIAS_MOVE,
     APPROVAL,
     FETCH,
     IMAGE_SIGNATURE,
     QUALITY,
     QUANTIZE,
     RELEASE,
-    ROLLOUT,
     SANITY,
     SBOM,
     SCAN,
@@ -66,12 +64,17 @@ def is_satisfied(evidence: Evidence) -> bool:
 
 @dataclass(frozen=True)
 class Case:
-    """All evidence about a version, weighed at a moment (an aware time) by what the keys are trusted for."""
+    """All evidence about a version, weighed at a moment (an aware time) by what the keys are trusted for.
+
+    ``live_since`` is when it was first in production here, as this store's own alias log has it: evidence
+    travels, and what was live in another house was not live in this one.
+    """
 
     version: ModelVersion
     found: tuple[Evidence, ...]
     now: datetime
     trust: Trust
+    live_since: datetime | None = None
 
     def of(self, kind: str) -> list[Evidence]:
         """What there is of a kind, whether or not it counts, newest first."""
@@ -98,16 +101,10 @@ class Case:
         at = dated(evidence)
         return None if at is None else self.now - at
 
-    @cached_property
+    @property
     def was_live(self) -> bool:
-        """Whether a rollout of it succeeded: then it may come back, unless harm was proven since."""
-        return self.live_since is not None
-
-    @cached_property
-    def live_since(self) -> datetime | None:
-        """When a rollout of it first succeeded, as a key says that may move aliases; None when none did."""
-        rollouts = [e for e in self.of(ROLLOUT) if e.facts.get("phase") == "succeeded" and not self.doubt(e)]
-        return min((at for e in rollouts if self._may_move(e) and (at := dated(e))), default=None)
+        """Whether it was in production here: then it may come back, unless harm was proven since."""
+        return self.live_since is not None and self.live_since - self.now <= MAX_SKEW
 
     def is_since_live(self, evidence: Evidence) -> bool:
         """Whether it was made after the version was live first; what is not dated may have been."""
@@ -133,10 +130,6 @@ class Case:
             return date.fromisoformat(evidence.facts["waiver"]["until"])
         except (KeyError, TypeError, ValueError):
             return None
-
-    def _may_move(self, evidence: Evidence) -> bool:
-        key = self.trust.find(evidence.key_id)
-        return key is not None and key.may_sign(ALIAS_MOVE)
 
     def _of_another_name(self, evidence: Evidence) -> str:
         # Models of two names may be the same bytes: a person said yes to one; a no is about the bytes.

@@ -32,6 +32,9 @@ class DirStore:
     def __init__(self, root: Path) -> None:
         self._root = root
 
+    def __repr__(self) -> str:
+        return str(self._root)
+
     def get(self, key: str) -> bytes | None:
         """The value, or None when there is none."""
         path = self._path(key)
@@ -87,7 +90,7 @@ def _files(folder: Path) -> Iterator[Path]:
     # scandir instead of rglob: a folder or file removed while we look is skipped, not an error.
     try:
         with os.scandir(folder) as entries:
-            found = [entry for entry in entries if not entry.name.startswith(".")]
+            found = [entry for entry in entries if is_key(entry.name)]  # no dot files, no lost+found
     except (FileNotFoundError, NotADirectoryError):
         return
     except OSError as problem:

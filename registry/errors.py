@@ -23,6 +23,11 @@ class HeadgateError(Exception):
         next_step = f"Next: {self.next_step}" if self.next_step else ""
         return " ".join(_sentence(part) for part in (self.what, self.why, next_step) if part)
 
+    @property
+    def problem(self) -> str:
+        """What happened and why, without the next step: for a message that has a next step of its own."""
+        return " ".join(_sentence(part) for part in (self.what, self.why) if part)
+
     def __reduce__(self) -> tuple[object, ...]:
         # Keyword arguments would be lost by the default, and Prefect pickles exceptions.
         return _rebuild, (type(self), self.what, self.why, self.next_step)
@@ -44,7 +49,7 @@ class UsageError(HeadgateError):
 
 
 class Refused(HeadgateError):
-    """The artefact itself may not enter: its files, formats or checksums break a rule."""
+    """The artefact may not enter or go on: its files break a rule, or what was said about it is a no."""
 
     exit_code = 10
 
@@ -56,7 +61,7 @@ class GateFailed(HeadgateError):
 
 
 class Inconclusive(HeadgateError):
-    """A judge could not tell, and the policy is to hold."""
+    """A judge could not tell, or has not been asked in time, and the policy is to hold."""
 
     exit_code = 13
 

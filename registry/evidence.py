@@ -86,8 +86,13 @@ def record(store: Store, signer: Signer, evidence: Evidence) -> Digest:
 def keep(store: Store, subject: Digest, bundle: bytes) -> Digest:
     """Add a signed record as it is, once however often; its subject is the caller's to have checked."""
     digest = Digest.of_bytes(bundle)
-    store.put_if_absent(f"{_prefix(subject)}{digest.hex}.json", bundle)
+    store.put_if_absent(record_key(subject, digest), bundle)
     return digest
+
+
+def record_key(subject: Digest, digest: Digest) -> str:
+    """Where the record about a subject with this digest is kept."""
+    return f"{_prefix(subject)}{digest.hex}.json"
 
 
 def list_evidence(store: Store, subject: Digest, trust: Trust) -> list[Evidence]:

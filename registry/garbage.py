@@ -55,8 +55,16 @@ class Retention:
     log_seconds: float = 90 * _DAY
 
     def __post_init__(self) -> None:
-        if min(self.rollbacks, self.rollback_seconds, self.grace_seconds, self.log_seconds) < 0:
-            raise UsageError("Garbage collection cannot keep things for less than no time", why=str(self))
+        if self.rollbacks < 0:
+            raise UsageError(
+                f"Garbage collection cannot keep {self.rollbacks} earlier versions ready for a rollback",
+                next_step="name how many to keep for each GPU class: 0 or more",
+            )
+        if min(self.rollback_seconds, self.grace_seconds, self.log_seconds) < 0:
+            raise UsageError(
+                "Garbage collection cannot keep things for less than no time",
+                next_step="name durations such as 30d or 12h",
+            )
 
 
 @dataclass(frozen=True)
@@ -143,6 +151,8 @@ def live_names(versions: Iterable[tuple[ModelVersion, Iterable[Manifest]]]) -> d
         for manifest in manifests:
             names[Kind.WEIGHTS].add(manifest.set_digest.hex)
             names[Kind.BLOB] |= {entry.digest.hex for entry in manifest.files.values()}
+        if calibration := version.recipe.get("calibration"):
+            names[Kind.BLOB].add(Digest.parse(calibration).hex)
     return names
 
 

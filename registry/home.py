@@ -55,7 +55,7 @@ class Home:
 
     @property
     def keys(self) -> Path:
-        """The key this home signs with, and the public keys it trusts: see ``key_ring``."""
+        """The key this home signs with, and the public keys it trusts: see ``own_key``, ``key_ring``."""
         return self.root / "keys"
 
     @property

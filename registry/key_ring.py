@@ -1,36 +1,29 @@
-"""Keys of a home: the one it signs with, and the public ones it trusts.
+"""The keys whose signatures count in a home: ``HEADGATE_HOME/keys/trusted.yaml``.
 
-``HEADGATE_HOME/keys`` holds ``signing.pem`` (a private key, mode 0600, encrypted when there was a passphrase)
-or ``signing.pub`` (the public half of a key in a key service, under the service's URI), and ``trusted.yaml``.
-A key is trusted before it is first used to sign, so a crash in between leaves a name too many, never evidence
-that nobody trusts.
+A name is a holder, a person or a CI, and all keys of one holder count as one signer. So a second key joins a
+name only when somebody says so: a typo must not sign for somebody else.
+
+``own.yaml`` beside it keeps the key that the home signs with (``own_key``), as it was last trusted: neither
+a distrust nor the loss of its private half takes the holder's name and rights with it.
 """
 
 from __future__ import annotations
 
-import contextlib
-import os
-import platform
-import re
-import stat
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
-from registry.atomic import cannot_read, exclusive, write_file
-from registry.bundle import Signer
+from registry.atomic import exclusive
 from registry.errors import UsageError
 from registry.home import Home
-from registry.signing import KeySigner
 from registry.trust import Trust, TrustedKey
 from registry.trust_file import read_trust, write_trust
 from registry.validation import did_you_mean
 
-KEY_VARIABLE, PASSPHRASE_VARIABLE = "HEADGATE_SIGNING_KEY", "HEADGATE_KEY_PASSPHRASE"
-SERVICES = ("awskms", "gcpkms", "azurekms")
-"""The schemes of key services, as securesystemslib names them."""
-
-_FROM_VARIABLE = "env"
-_LONGEST_KEY = 64 << 10  # bytes; a key file has a few hundred
+_FEWEST_DIGITS = 8  # of a key's id: fewer might be a word that was mistyped
+_OWN_HEADER = """\
+# The key this home signs with, as it was last trusted. What replaces it keeps the name and what it may sign.
+"""
 
 
 def load_trust(home: Home) -> Trust:
@@ -38,124 +31,57 @@ def load_trust(home: Home) -> Trust:
     return read_trust(_trusted(home))
 
 
-def open_signer(
-    env: Mapping[str, str], home: Home, announce: Callable[[str], None] = lambda _sentence: None
-) -> Signer:
-    """The key to sign with: what HEADGATE_SIGNING_KEY names, else the home's own, made on first use.
-
-    The variable holds a path to a PEM file, ``env:NAME`` of a variable that holds the PEM, or the URI of a
-    key in a service (``awskms:alias/headgate``). ``announce`` is told, in a sentence, when a key was made,
-    or when the one that signs is not trusted here. Raises UsageError or InfrastructureError.
-    """
-    named = env.get(KEY_VARIABLE)
-    if not named and not has_own_key(home):
-        with _changing(home):
-            if not has_own_key(home):
-                made = _make(env, home, None, None)
-                announce(f"Made the signing key {made.name} in {home.keys}; it is trusted here.")
-    signer = _open(named, env, home) if named else _own(env, home)
-    if load_trust(home).find(signer.key_id) is None:
-        how = "give what `headgate keys export` prints to `headgate keys trust`"
-        announce(
-            f"The signing key {signer.key_id[:12]} is not trusted here: its evidence will not count; {how}."
-        )
-    return signer
-
-
-def find_signer(env: Mapping[str, str], home: Home) -> Signer | None:
-    """The key to sign with, or None before there is one. Raises as ``open_signer`` does."""
-    return open_signer(env, home) if env.get(KEY_VARIABLE) or has_own_key(home) else None
-
-
-def key_variables(env: Mapping[str, str]) -> set[str]:
-    """The environment variables that give away a signing key: nothing but signing may see them."""
-    scheme, _, name = env.get(KEY_VARIABLE, "").partition(":")
-    return {PASSPHRASE_VARIABLE, name} if scheme == _FROM_VARIABLE else {PASSPHRASE_VARIABLE}
-
-
-def has_own_key(home: Home) -> bool:
-    """Whether the home has a key of its own, in a file or in a service."""
-    return _private(home).exists() or _public(home).exists()
-
-
-def init_key(env: Mapping[str, str], home: Home, name: str | None, uri: str | None) -> TrustedKey:
-    """Make the home's own key, or take the one at a service's URI. UsageError when the home has one."""
-    with _changing(home):
-        if has_own_key(home):
-            next_step = "run `headgate keys rotate` to replace it; the old key stays trusted"
-            raise UsageError(f"There is a signing key in {home.keys} already", next_step=next_step)
-        return _make(env, home, name, uri)
-
-
-def rotate_key(env: Mapping[str, str], home: Home, name: str | None, uri: str | None) -> TrustedKey:
-    """Replace the home's own key; the old private key is gone, its public half stays trusted."""
-    with _changing(home):
-        if not has_own_key(home):
-            raise UsageError(f"There is no signing key in {home.keys}", next_step="run `headgate keys init`")
-        return _make(env, home, name, uri)
-
-
 def trust_key(home: Home, key: TrustedKey) -> None:
-    """Let this key's signatures count, from now on and for what it signed before. Raises UsageError."""
-    with _changing(home):
-        _add(home, key)
+    """Let a new holder's key count, also for what it signed before; UsageError for a name that is taken."""
+    with changing(home):
+        trust = load_trust(home)
+        held = trust.of(key.name)
+        if held and trust.find(key.key_id) is None:
+            why = f"it holds {ids(held)}, and all keys of one name count as one signer"
+            next_step = "add --another if this is a new key of the same holder, else choose another name"
+            raise UsageError(f"The name {key.name} is taken", why=why, next_step=next_step)
+        add_key(home, key)
 
 
-def distrust_key(home: Home, name: str) -> TrustedKey:
-    """Let the signatures of the key of this name count no more; returns it. Raises UsageError."""
-    with _changing(home):
-        keys = load_trust(home).keys
-        found = next((key for key in keys if key.name == name), None)
-        if found is None:
-            known = did_you_mean(name, [key.name for key in keys])
-            raise UsageError(f"No trusted key is named {name!r}", why=known)
-        write_trust(_trusted(home), Trust(tuple(key for key in keys if key is not found)))
+def trust_another(home: Home, name: str, pem: str, kinds: frozenset[str] | None = None) -> TrustedKey:
+    """Let a further key of a holder count, for the kinds that the others may sign unless some are given.
+
+    Raises UsageError when nobody has this name, or when the holder's keys may sign different kinds.
+    """
+    with changing(home):
+        held = load_trust(home).of(name)
+        if not held:
+            known = did_you_mean(name, {key.name for key in load_trust(home).keys})
+            next_step = "leave --another out for a new holder"
+            raise UsageError(f"No trusted key is named {name!r}", why=known, next_step=next_step)
+        key = make_trusted(name, pem, _agreed(held) if kinds is None else kinds)
+        add_key(home, key)
+        return key
+
+
+def distrust_keys(home: Home, word: str) -> tuple[TrustedKey, ...]:
+    """Let the signatures of these keys (``find_keys``) count no more; returns them. Raises UsageError."""
+    with changing(home):
+        trust, own = load_trust(home), own_entry(home)
+        found = find_keys(trust, word)
+        if own and own in found:
+            keep_own(home, own)
+        write_trust(_trusted(home), Trust(tuple(key for key in trust.keys if key not in found)))
         return found
 
 
-def _make(env: Mapping[str, str], home: Home, name: str | None, uri: str | None) -> TrustedKey:
-    """The home's own key anew: trusted first, then put in its place."""
-    if uri:
-        from registry.kms_signer import read_kms_key  # noqa: PLC0415 - brings boto3, which few homes need
-
-        uri, pem = read_kms_key(uri)
-        key = _named(env, home, name, pem)
-        _add(home, key)
-        write_file(_public(home), f"{uri}\n{pem}".encode())
-        _private(home).unlink(missing_ok=True)
-        return key
-    signer = KeySigner.generate()
-    key = _named(env, home, name, signer.public_pem)
-    _add(home, key)
-    write_file(_private(home), signer.to_pem(env.get(PASSPHRASE_VARIABLE)), mode=0o600)
-    _public(home).unlink(missing_ok=True)
-    return key
-
-
-def _add(home: Home, key: TrustedKey) -> None:
-    trust = load_trust(home)
-    known = trust.find(key.key_id)
-    if known == key:
-        return
-    if known:
-        next_step = f"run `headgate keys distrust {known.name}` first to change its name or what it may sign"
-        raise UsageError(f"This key is trusted already, as {known.name}", next_step=next_step)
-    if any(other.name == key.name for other in trust.keys):
-        next_step = f"choose another name, or run `headgate keys distrust {key.name}` first"
-        raise UsageError(f"Another trusted key is named {key.name}", next_step=next_step)
-    write_trust(_trusted(home), Trust((*trust.keys, key)))
-
-
-def _named(env: Mapping[str, str], home: Home, name: str | None, pem: str) -> TrustedKey:
-    """The key under the name that was asked for, that it has already, or one after user and host."""
-    trust = load_trust(home)
-    if name:
-        return make_trusted(name, pem)
-    taken = {key.name for key in trust.keys}
-    base = _slug(f"{env.get('USER') or env.get('LOGNAME') or 'headgate'}-{platform.node()}")
-    names = (base if n == 1 else f"{base}-{n}" for n in range(1, len(taken) + 2))
-    key = make_trusted(next(name for name in names if name not in taken), pem)
-    return trust.find(key.key_id) or key
+def find_keys(trust: Trust, word: str) -> tuple[TrustedKey, ...]:
+    """The keys of the holder of this name, or the one key whose id begins so. Raises UsageError."""
+    if held := trust.of(word):
+        return held
+    found = tuple(key for key in trust.keys if key.key_id.startswith(word) and len(word) >= _FEWEST_DIGITS)
+    if len(found) > 1:
+        raise UsageError(f"The ids of {len(found)} keys begin with {word}", next_step="give more digits")
+    if not found:
+        known = did_you_mean(word, {key.name for key in trust.keys})
+        next_step = f"`headgate keys list` shows names and ids; {_FEWEST_DIGITS} digits of an id are enough"
+        raise UsageError(f"No trusted key has the name or id {word!r}", why=known, next_step=next_step)
+    return found
 
 
 def make_trusted(name: str, pem: str, kinds: frozenset[str] | None = None) -> TrustedKey:
@@ -169,95 +95,51 @@ def make_trusted(name: str, pem: str, kinds: frozenset[str] | None = None) -> Tr
         raise UsageError(f"{name} cannot be trusted as a key", why=str(problem)) from problem
 
 
-def _own(env: Mapping[str, str], home: Home) -> Signer:
-    if _private(home).exists():
-        return _from_pem(_read_secret(_private(home)), env, str(_private(home)))
-    return _in_service(None, home)
+def add_key(home: Home, key: TrustedKey) -> None:
+    """Trust a key, whoever else has its name, within ``changing``; UsageError when it has another entry."""
+    trust = load_trust(home)
+    known = trust.find(key.key_id)
+    if known is None:
+        write_trust(_trusted(home), Trust((*trust.keys, key)))
+    elif known != key:
+        command = f"`headgate keys distrust {known.key_id[:12]}`"
+        next_step = f"run {command} first to change its name or what it may sign"
+        raise UsageError(f"This key is trusted already, as {known.name}", next_step=next_step)
 
 
-def _open(named: str, env: Mapping[str, str], home: Home) -> Signer:
-    scheme, colon, rest = named.partition(":")
-    if scheme == _FROM_VARIABLE and colon:
-        if not env.get(rest):
-            why = f"the environment variable {rest} is not set"
-            raise UsageError(f"The signing key {named} cannot be read", why=why)
-        return _from_pem(env[rest].encode(), env, named)
-    if scheme in SERVICES and colon:
-        return _in_service(named, home)
-    if colon and not Path(named).exists() and "/" not in scheme:
-        known = did_you_mean(scheme, [*SERVICES, _FROM_VARIABLE])
-        raise UsageError(f"{KEY_VARIABLE} is {named!r}, neither a file nor a service's URI", why=known)
-    return _from_pem(_read_secret(Path(named).expanduser()), env, named)
+def own_entry(home: Home) -> TrustedKey | None:
+    """The key this home signs with, as it is or was last trusted; None before it has signed. UsageError."""
+    kept = read_trust(_own(home)).keys
+    return load_trust(home).find(kept[-1].key_id) or kept[-1] if kept else None
 
 
-def _in_service(named: str | None, home: Home) -> Signer:
-    """The key in a service whose URI and public half the home keeps; it must be the one that is named."""
-    from registry.kms_signer import KmsSigner  # noqa: PLC0415 - brings boto3, which few homes need
-
-    uri, _, pem = _read(_public(home)).partition("\n") if _public(home).exists() else ("", "", "")
-    if named not in {None, uri}:
-        kept = f"{home.keys} keeps that of {uri}" if uri else f"it is not in {home.keys}"
-        next_step = f"run `headgate keys {'rotate' if uri else 'init'} --from {named}` once"
-        raise UsageError(f"The public half of {named} is not known", why=kept, next_step=next_step)
-    return KmsSigner(uri, make_trusted("signing-key", pem))
+def keep_own(home: Home, key: TrustedKey) -> None:
+    """Remember the key this home signs with, within ``changing``; raises InfrastructureError."""
+    if read_trust(_own(home)).keys != (key,):
+        write_trust(_own(home), Trust((key,)), _OWN_HEADER)
 
 
-def _from_pem(pem: bytes, env: Mapping[str, str], named: str) -> KeySigner:
-    encrypted = b"ENCRYPTED" in pem
-    if encrypted and not env.get(PASSPHRASE_VARIABLE):
-        next_step = f"put it into {PASSPHRASE_VARIABLE}"
-        raise UsageError(f"The signing key {named} needs its passphrase", next_step=next_step)
-    try:
-        return KeySigner.from_pem(pem, env.get(PASSPHRASE_VARIABLE) if encrypted else None)
-    except ValueError as problem:
-        raise UsageError(f"The signing key {named} cannot be used", why=str(problem)) from problem
+def changing(home: Home) -> AbstractContextManager[None]:
+    """Hold the lock that whoever changes keys of this home holds."""
+    return exclusive(home.keys / ".lock")
 
 
-def _read_secret(path: Path) -> bytes:
-    """A private key's file; refused, as ssh does, when it is ours and others may read it."""
-    try:
-        with path.open("rb") as file:
-            status = os.fstat(file.fileno())
-            data = file.read(_LONGEST_KEY)
-    except FileNotFoundError:
-        next_step = f"check {KEY_VARIABLE}; without it the home's own key signs"
-        raise UsageError(f"There is no signing key at {path}", next_step=next_step) from None
-    except OSError as problem:
-        raise cannot_read(path, problem) from problem
-    ours = stat.S_ISREG(status.st_mode) and status.st_uid == os.getuid()
-    if ours and status.st_mode & 0o077:
-        why = f"others may read it (mode {stat.S_IMODE(status.st_mode):04o})"
-        next_step = f"run `chmod 600 {path}`, or rotate the key if somebody may have read it"
-        raise UsageError(f"The signing key {path} is not used", why=why, next_step=next_step)
-    return data
+def ids(keys: Iterable[TrustedKey]) -> str:
+    """How people tell keys apart: the beginnings of their ids."""
+    return ", ".join(key.key_id[:12] for key in keys)
 
 
-def _read(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except OSError as problem:
-        raise cannot_read(path, problem) from problem
-    except UnicodeDecodeError as problem:
-        raise UsageError(f"{path} is not a public key", why="it is not text") from problem
-
-
-@contextlib.contextmanager
-def _changing(home: Home) -> Iterator[None]:
-    with exclusive(home.keys / ".lock"):
-        yield
-
-
-def _private(home: Home) -> Path:
-    return home.keys / "signing.pem"
-
-
-def _public(home: Home) -> Path:
-    return home.keys / "signing.pub"
+def _agreed(held: tuple[TrustedKey, ...]) -> frozenset[str] | None:
+    kinds, *others = {key.kinds for key in held}
+    if others:
+        what = f"The keys of {held[0].name} may sign different kinds of evidence"
+        raise UsageError(what, next_step="name with --for what this one may sign")
+    return kinds
 
 
 def _trusted(home: Home) -> Path:
     return home.keys / "trusted.yaml"
 
 
-def _slug(text: str) -> str:
-    return re.sub(r"[^a-z0-9._-]+", "-", text.lower()).strip("-._")[:100] or "headgate"
+def _own(home: Home) -> Path:
+    return home.keys / "own.yaml"

@@ -109,15 +109,21 @@ class Node:
 
 @dataclass(frozen=True, kw_only=True)
 class Lineage:
-    """The graph of one version. ``missing`` says, by alias, what its policy still asks for."""
+    """The graph of one version. ``missing`` says, by alias, what its policy still asks for.
+
+    ``moves`` are of this house's log, ``elsewhere`` of another's: history, on which nothing rests here.
+    ``exempt`` says why the policy asks for so little, when it does (``policy.exemption``).
+    """
 
     version: ModelVersion
     nodes: tuple[Node, ...]
     edges: tuple[tuple[str, str], ...]
     evidence: tuple[Evidence, ...]
     moves: tuple[Move, ...]
+    elsewhere: tuple[Move, ...]
     aliases: tuple[str, ...]
     missing: Mapping[str, Sequence[str]]
+    exempt: str = ""
 
     @property
     def standing(self) -> tuple[Mark, str]:
@@ -125,7 +131,9 @@ class Lineage:
         lacks = self.missing.get("production", ())
         if "production" in self.aliases:
             return (Mark.ERROR, "Live, and the policy would refuse it now") if lacks else (Mark.PASS, "Live")
-        return (Mark.FAIL, "May not be promoted") if lacks else (Mark.PASS, "May be promoted")
+        if lacks:
+            return Mark.FAIL, "May not be promoted"
+        return Mark.PASS, "May be promoted, exempt from the policy" if self.exempt else "May be promoted"
 
     @property
     def asked(self) -> list[tuple[list[str], list[str]]]:
@@ -140,10 +148,12 @@ class Lineage:
             "aliases": list(self.aliases),
             "standing": self.standing[1],
             "missing": {alias: list(lacks) for alias, lacks in self.missing.items()},
+            "exempt": self.exempt,
             "nodes": [node.to_json() for node in self.nodes],
             "edges": [list(edge) for edge in self.edges],
             "evidence": [e.to_json() for e in self.evidence],
             "moves": [move.to_json() for move in self.moves],
+            "moves_elsewhere": [move.to_json() for move in self.elsewhere],
         }
 
     def of_step(self, step: Step) -> list[Node]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -14,6 +15,7 @@ from registry.evidence import Evidence
 from registry.lineage import Lineage, Node, Step
 from registry.manifest import Manifest
 from registry.predicates import (
+    ALIAS_MOVE,
     APPROVAL,
     FETCH,
     IMAGE_SIGNATURE,
@@ -44,13 +46,15 @@ def trace(
     moves: Iterable[Move],
     aliases: Aliases,
     missing: Mapping[str, Sequence[str]],
+    exempt: str = "",
 ) -> Lineage:
     """The lineage of a version, from all evidence about it, its files if known, and its model's alias moves.
 
-    ``missing`` says, by alias, what the policy still asks for.
+    ``missing`` says, by alias, what the policy still asks for, ``exempt`` why it asks for so little.
     """
     version = case.version
-    found = replace(case, found=tuple(_weighed(case, evidence) for evidence in case.found))
+    rest = [evidence for evidence in case.found if evidence.kind != ALIAS_MOVE]
+    found = replace(case, found=tuple(_weighed(case, evidence) for evidence in rest))
     own = tuple(move for move in moves if _concerns(move, version))
     named = tuple(aliases.names(version.number))
     nodes = (
@@ -67,8 +71,10 @@ def trace(
         edges=tuple(_edges(nodes)),
         evidence=found.found,
         moves=own,
+        elsewhere=tuple(sorted(_elsewhere(case, own), key=lambda move: (move.at, move.number))),
         aliases=named,
         missing=missing,
+        exempt=exempt,
     )
 
 
@@ -214,6 +220,15 @@ def _concerns(move: Move, version: ModelVersion) -> bool:
     if (move.name, move.gpu_class) != (version.name, version.gpu_class):
         return False
     return move.before.names(version.number) != move.after.names(version.number)
+
+
+def _elsewhere(case: Case, own: Iterable[Move]) -> Iterator[Move]:
+    """The moves that came with an archive; this house's own log has its moves itself."""
+    known = {move.digest for move in own}
+    for evidence in case.of(ALIAS_MOVE):
+        with contextlib.suppress(KeyError, TypeError, ValueError):  # of a newer Headgate, perhaps
+            if evidence.digest not in known:
+                yield Move.from_evidence(evidence)
 
 
 def _recipe_summary(recipe: Mapping[str, Any]) -> str:

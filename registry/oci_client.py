@@ -11,7 +11,7 @@ import json
 import re
 import secrets
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from types import TracebackType
 
@@ -137,6 +137,26 @@ class OciClient:
         self._check(answer.body, digest, f"blobs/{digest}")
         return answer.body
 
+    def read_blob(self, digest: Digest, start: int, end: int, write: Callable[[bytes], object]) -> None:
+        """Hand the bytes from ``start`` to before ``end`` of a blob of any size to ``write``, unchecked.
+
+        Asked again as long as bytes come. Raises InfrastructureError also when the blob is not there.
+        """
+        waits = iter(_WAITS)
+        while start < end:
+            before = start
+            try:
+                for chunk in self._range(digest, start, end):
+                    write(chunk)
+                    start += len(chunk)
+                if start < end:
+                    raise self._nonsense(f"blobs/{digest}", f"it ends after {start} bytes")
+            except httpx.TransportError as problem:
+                waits = iter(_WAITS) if start > before else waits
+                if (wait := next(waits, None)) is None:
+                    raise self._unreachable(problem) from problem
+                time.sleep(wait * (0.5 + secrets.randbelow(1000) / 1000))
+
     def put_blob(self, data: bytes) -> Digest:
         """Keep these bytes; nothing is sent when the registry has them."""
         digest = Digest.of_bytes(data)
@@ -210,6 +230,23 @@ class OciClient:
             next_page = str(response.url.join(link)) if link else None
             return _Answer(response.status_code, response.headers, bytes(body), next_page)
 
+    def _range(self, digest: Digest, start: int, end: int) -> Iterator[bytes]:
+        path, headers = f"blobs/{digest}", {"Range": f"bytes={start}-{end - 1}"}
+        with self._http.stream("GET", path, headers=headers) as response:
+            if response.status_code in _PASSING:
+                raise httpx.ReadError(f"the registry answered {response.status_code}")
+            if response.status_code not in {200, 206}:
+                raise self._refused("GET", path, _Answer(response.status_code, response.headers, b"", None))
+            skipped = start if response.status_code == 200 else 0  # it knows no ranges, and sends everything
+            left = end - start
+            for chunk in response.iter_bytes():
+                wanted = chunk[skipped:][:left]
+                skipped = max(0, skipped - len(chunk))
+                left -= len(wanted)
+                yield wanted
+                if not left:
+                    return
+
     def _check(self, data: bytes, expected: Digest | None, path: str) -> None:
         if expected and Digest.of_bytes(data) != expected:
             raise self._nonsense(path, f"its content has the digest {Digest.of_bytes(data)}")
@@ -230,7 +267,8 @@ class OciClient:
     def _refused(self, method: str, path: str, answer: _Answer) -> HeadgateError:
         what = f"{self.repository} answered {answer.status} to {method} {one_line(path, 120)}"
         if answer.status in {401, 403}:
-            next_step = f"run `docker login {self.repository.host}` with an account that may write there"
+            may = "read" if method in {"GET", "HEAD"} else "write"
+            next_step = f"run `docker login {self.repository.host}` with an account that may {may} there"
             return UsageError(what, why=_said(answer.body), next_step=next_step)
         next_step = "run the same command again; if it stays so, ask who runs the registry"
         return InfrastructureError(what, why=_said(answer.body), next_step=next_step)

@@ -1,48 +1,46 @@
 """Which store a registry is in: a folder or an S3 bucket, by the form of its address.
 
 ``HEADGATE_STORE`` unset is the home's own folder. Credentials, region and a service that is not
-Amazon's are given as for every boto3 program: ``AWS_PROFILE``, ``AWS_REGION``, ``AWS_ENDPOINT_URL_S3``.
+Amazon's are given as for every boto3 program: ``AWS_PROFILE``, ``AWS_DEFAULT_REGION``,
+``AWS_ENDPOINT_URL_S3``.
 """
 
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Mapping
 from pathlib import Path
 
+from registry.atomic import explained, make_folder
 from registry.dir_store import DirStore
-from registry.errors import UsageError
 from registry.home import Home
 from registry.log_memory import LogMemory, RememberedStore
-from registry.store import Store, is_key
+from registry.store import Store
+from registry.store_address import Address, parse_address
+from registry.store_guard import check_copy, check_folder, check_there
 
 VARIABLE = "HEADGATE_STORE"
-_BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
-_LONGEST_PREFIX = 100  # what S3's 1024 bytes leave beside the longest key of a store
 
 
 def open_store(env: Mapping[str, str], home: Home, address: str | None = None) -> Store:
     """The store of this address, else of HEADGATE_STORE, else the home's; touches neither disk nor network.
 
-    An address is a folder's path or ``s3://bucket/prefix``. Raises UsageError for anything else.
+    An address is a folder's path or ``s3://bucket/prefix``. Raises UsageError for anything else, and for
+    settings that boto3 cannot use.
     """
-    address = address or env.get(VARIABLE)
-    if not address:
-        return DirStore(home.store)
-    scheme, colon, rest = address.partition(":")
-    if not colon or "/" in scheme:
-        return DirStore(Path(address).expanduser().absolute())
-    bucket, _, prefix = rest.removeprefix("//").strip("/").partition("/")
-    if scheme != "s3" or not rest.startswith("//"):
-        raise _not_a_store(address, _meant(scheme.lower(), bucket, prefix))
-    if not _BUCKET.fullmatch(bucket):
-        raise _not_a_store(address, f"{bucket!r} is no bucket's name (3 to 63 of a-z, 0-9, '.', '-')")
-    if prefix and (not is_key(prefix) or len(prefix) > _LONGEST_PREFIX):
-        raise _not_a_store(address, f"{prefix!r} is no prefix (up to 100 of a-z, 0-9, '.', '_', '-', '/')")
-    from registry.s3_store import S3Store, s3_client  # noqa: PLC0415 - boto3: a fifth of a second
+    return _opened(env, _address(env, home) if address is None else parse_address(address))
 
-    return S3Store(s3_client(_endpoint(env) or None), bucket, prefix)
+
+def open_ends(env: Mapping[str, str], source: str, target: str) -> tuple[Store, Store]:
+    """The stores of both addresses of a copy, in this order.
+
+    Raises UsageError as ``open_store``, when there is no store at the source, something else at the target,
+    or one is inside the other.
+    """
+    ends = parse_address(source), parse_address(target)
+    check_copy(*ends)
+    here, there = (_opened(env, end) for end in ends)
+    return here, there
 
 
 def open_registry(env: Mapping[str, str], home: Home) -> RememberedStore:
@@ -54,35 +52,56 @@ def open_registry(env: Mapping[str, str], home: Home) -> RememberedStore:
     return RememberedStore(open_store(env, home), LogMemory(DirStore(folder), str(folder)))
 
 
-def _identity(env: Mapping[str, str], home: Home) -> str:
+def check_registry(env: Mapping[str, str], home: Home) -> None:
+    """UsageError when HEADGATE_STORE names a folder that is not there, or one of other things.
+
+    A mistyped one would be an empty registry, of which garbage collection knows nothing that is live. The
+    home's own may begin with its first record.
+    """
+    folder = store_folder(env, home)
+    if folder and folder != home.store:
+        check_there(folder, f"correct {VARIABLE}; `headgate release` and `headgate import` begin a new store")
+
+
+def begin_registry(env: Mapping[str, str], home: Home) -> Path | None:
+    """Make the folder that HEADGATE_STORE names, for what brings versions there; returns it if it was new.
+
+    Raises UsageError when there is something else, InfrastructureError when the disk refuses.
+    """
+    folder = store_folder(env, home)
+    if folder is None or folder == home.store or folder.is_dir():
+        return None
+    check_folder(folder, f"correct {VARIABLE}")
+    with explained(folder):
+        make_folder(folder)
+    return folder
+
+
+def store_folder(env: Mapping[str, str], home: Home) -> Path | None:
+    """The folder that the registry is in, or None where it is in a bucket; UsageError as ``open_store``."""
+    return _address(env, home).folder
+
+
+def _opened(env: Mapping[str, str], at: Address) -> Store:
+    if at.folder:
+        return DirStore(at.folder)
+    from registry.s3_store import S3Store, s3_client  # noqa: PLC0415 - boto3: a fifth of a second
+
+    return S3Store(s3_client(_endpoint(env) or None), at.bucket, at.prefix)
+
+
+def _address(env: Mapping[str, str], home: Home) -> Address:
     address = env.get(VARIABLE)
-    if not address:
+    return parse_address(address) if address else Address(folder=home.store)
+
+
+def _identity(env: Mapping[str, str], home: Home) -> str:
+    at = _address(env, home)
+    if at.folder == home.store:
         return "home"
-    if address.startswith("s3:"):
-        address = f"{address.rstrip('/')} {_endpoint(env)}"
-    else:
-        path = Path(address).expanduser().absolute()
-        if path == home.store:
-            return "home"
-        address = str(path)
+    address = str(at) if at.folder else f"{at} {_endpoint(env)}"
     return hashlib.sha256(address.encode()).hexdigest()[:16]
 
 
 def _endpoint(env: Mapping[str, str]) -> str:
     return env.get("AWS_ENDPOINT_URL_S3") or env.get("AWS_ENDPOINT_URL") or ""
-
-
-def _meant(scheme: str, first: str, rest: str) -> str:
-    if scheme in {"http", "https"}:
-        return f"did you mean s3://{rest or 'BUCKET'} with AWS_ENDPOINT_URL_S3={scheme}://{first}?"
-    if scheme == "file":
-        return f"did you mean /{first}/{rest}?"
-    return f"did you mean s3://{first}/{rest}?".replace("/?", "?")
-
-
-def _not_a_store(address: str, why: str) -> UsageError:
-    return UsageError(
-        f"{address!r} names no store",
-        why=why,
-        next_step=f"set {VARIABLE} to a folder, or to s3://BUCKET/PREFIX",
-    )

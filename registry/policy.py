@@ -5,22 +5,21 @@ failure outweighs a pass; of quality gates the newest of every suite has to pass
 made may be covered by a waiver that still holds. An approval counts until its signer rejects; one standing
 rejection keeps a version back, whoever approved it.
 
-What was live before may come back, whatever the policy asks for by now: going back must not wait for a new
-scan or another signature. It needs its release, no harm proven since, and no rejection that stands.
+What was in production here may come back, whatever the policy asks for by now: going back must not wait for a
+new scan or another signature. It needs its release, no harm proven since, and no rejection that stands.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import asdict, dataclass
-from datetime import datetime, timedelta
-from typing import Any
+from datetime import UTC, timedelta
+from typing import Any, NamedTuple
 
 from judging.verdict import Outcome
 from registry.alias import Alias
 from registry.counting import Case, by_suite, is_satisfied, standing, suite_of
 from registry.digest import Digest
-from registry.errors import HeadgateError, NeedsApproval, UsageError
+from registry.errors import HeadgateError, Inconclusive, NeedsApproval, Refused
 from registry.evidence import Evidence
 from registry.predicates import (
     ALIAS_MOVE,
@@ -36,8 +35,6 @@ from registry.predicates import (
     SCAN,
     is_document,
 )
-from registry.trust import Trust
-from registry.version import ModelVersion
 
 REQUIRABLE = KINDS - {ROLLOUT, ALIAS_MOVE, EXPORT}
 """What a policy can ask for: the others are what moving an alias leads to, and how a version travelled."""
@@ -53,7 +50,7 @@ _NOUNS = {QUALITY: "quality gate", LOAD: "load test", SBOM: "SBOM"}
 
 @dataclass(frozen=True, kw_only=True)
 class Requirement:
-    """Evidence of a kind, signed by ``count`` different keys, of those in ``signed_by`` unless it is empty.
+    """Evidence of a kind, signed by ``count`` holders of keys, of those in ``signed_by`` unless it is empty.
 
     ``max_age`` is how old it may be, None for any age. ``four_eyes``: whoever signed the version's
     ``release`` does not count. Raises ValueError for what no evidence could meet.
@@ -69,8 +66,10 @@ class Requirement:
         if self.kind not in REQUIRABLE:
             raise ValueError(f"kind: {self.kind!r} is nothing a policy can ask for")
         if self.count < 1 or 0 < len(self.signed_by) < self.count:
-            keys = f"the {len(self.signed_by)} keys in signed_by" if self.signed_by else "any number of keys"
-            raise ValueError(f"count: {self.count} signatures cannot come from {keys}")
+            whose = (
+                f"the {len(self.signed_by)} names in signed_by" if self.signed_by else "any number of keys"
+            )
+            raise ValueError(f"count: {self.count} signatures cannot come from {whose}")
         if self.max_age is not None and is_document(self.kind):
             raise ValueError(f"max_age: evidence of the kind {self.kind} has no date")
         if self.four_eyes and self.kind == RELEASE:
@@ -109,19 +108,20 @@ DEFAULT = Policy(staging=_USUAL, production=_USUAL)
 """Without a policy file: gate, scan, and the summary that binds them, of any age, by any trusted key."""
 
 
-def missing_evidence(
-    policy: Policy,
-    alias: Alias,
-    version: ModelVersion,
-    found: Iterable[Evidence],
-    now: datetime,
-    trust: Trust,
-) -> list[str]:
-    """A sentence for each thing that keeps an alias from this version; empty when nothing does.
+def missing_evidence(policy: Policy, alias: Alias, case: Case) -> list[str]:
+    """A sentence for each thing that keeps an alias from the version; empty when nothing does."""
+    return [gap.sentence for gap in _gaps(policy, alias, case)]
 
-    ``found`` is all evidence about the version (``evidence_about``), ``now`` an aware time.
-    """
-    return [sentence for _, sentence in _gaps(policy, alias, Case(version, tuple(found), now, trust))]
+
+def exemption(case: Case) -> str:
+    """Why the policy asks no more of the version than that nothing speaks against it, or nothing."""
+    if not case.was_live or case.live_since is None:
+        return ""
+    first = f"{case.live_since.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+    return (
+        f"it is exempt from the policy: it was in production here, first on {first},"
+        " and only its release, harm proven since and rejections count"
+    )
 
 
 def uncounted(policy: Policy, case: Case, said: Evidence) -> list[str]:
@@ -130,56 +130,68 @@ def uncounted(policy: Policy, case: Case, said: Evidence) -> list[str]:
         return [f"It does not count: {doubt}"]
     if not is_satisfied(said):
         return []
-    asked = [(alias, r) for alias in Alias for r in policy.required(alias) if r.kind == said.kind]
-    unfit = [f"It does not count for {alias}: {why}" for alias, r in asked if (why := _unfit(case, r, said))]
-    return list(dict.fromkeys(unfit))
+    told: list[str] = []
+    for alias in Alias:
+        unfit = [_unfit(case, r, said) for r in policy.required(alias) if r.kind == said.kind]
+        if unfit and all(unfit):
+            told.append(f"It does not count for {alias}: {'; '.join(dict.fromkeys(unfit))}")
+    return told
 
 
-def insist(
-    policy: Policy,
-    alias: Alias,
-    version: ModelVersion,
-    found: Iterable[Evidence],
-    now: datetime,
-    trust: Trust,
-) -> None:
-    """Raises what ``missing_evidence`` finds: NeedsApproval if only people are missing, else UsageError."""
-    gaps = _gaps(policy, alias, Case(version, tuple(found), now, trust))
+def insist(policy: Policy, alias: Alias, case: Case) -> None:
+    """Raises what ``missing_evidence`` finds, as the heaviest of it.
+
+    Refused when something says no; Inconclusive when evidence is only missing, too old, doubtful, or could
+    not tell; NeedsApproval when nothing but people is missing.
+    """
+    gaps = _gaps(policy, alias, case)
     if not gaps:
         return
-    people = {kind for kind, _ in gaps} == {APPROVAL}
-    error: type[HeadgateError] = NeedsApproval if people else UsageError
+    reference = case.version.reference
+    error = min((gap.error for gap in gaps), key=_WEIGHT.index)
     raise error(
-        f"{version.reference} may not become {alias}",
-        why="; ".join(sentence for _, sentence in gaps),
-        next_step=f"`headgate approve {version.reference}`, with the key of whoever decides"
-        if people
+        f"{reference} may not become {alias}",
+        why="; ".join(gap.sentence for gap in gaps),
+        next_step=f"`headgate approve {reference}`, with the key of whoever decides"
+        if {gap.kind for gap in gaps} == {APPROVAL}
         else "release it again: what still holds is reused, what is missing is measured",
     )
 
 
-def _gaps(policy: Policy, alias: Alias, case: Case) -> list[tuple[str, str]]:
+_WEIGHT: tuple[type[HeadgateError], ...] = (Refused, Inconclusive, NeedsApproval)
+
+
+class _Gap(NamedTuple):
+    """What keeps an alias from a version: a sentence, the kind it is about, and the error it amounts to."""
+
+    kind: str
+    sentence: str
+    error: type[HeadgateError]
+
+
+def _gaps(policy: Policy, alias: Alias, case: Case) -> list[_Gap]:
     if alias is Alias.CANDIDATE:
         return []
     required = policy.required(alias)
     if case.was_live:
         gaps = _gaps_on_return(required, case)
     else:
-        gaps = [(r.kind, gap) for r in required if (gap := _gap(case, r))]
-    return gaps + [(APPROVAL, _rejection(evidence)) for evidence in case.rejections]
+        gaps = [gap for r in required if (gap := _gap(case, r))]
+    return gaps + [_Gap(APPROVAL, _rejection(evidence), Refused) for evidence in case.rejections]
 
 
-def _gaps_on_return(required: tuple[Requirement, ...], case: Case) -> list[tuple[str, str]]:
+def _gaps_on_return(required: tuple[Requirement, ...], case: Case) -> list[_Gap]:
     """What keeps back a version that was live: the policy says no more than whose failures count."""
-    gaps: list[tuple[str, str]] = []
+    gaps: list[_Gap] = []
     if required and not any(is_satisfied(e) and not case.doubt(e) for e in case.of(RELEASE)):
-        gaps = [(RELEASE, _gap(case, Requirement(kind=RELEASE)))]
+        gaps = [gap for gap in [_gap(case, Requirement(kind=RELEASE))] if gap]
     for kind in sorted(REQUIRABLE - {APPROVAL}):
         signers = [r.signed_by for r in required if r.kind == kind]
         said = [e for e in case.of(kind) if not case.doubt(e) and _has_a_say(e, signers)]
         # A judge that could not tell neither proves harm nor takes back what was proven.
         proven = [found[0] for found in by_suite(e for e in said if is_satisfied(e) or _is_harm(e))]
-        gaps += [(kind, _refusal(case, e)) for e in proven if _is_harm(e) and case.is_since_live(e)]
+        harm = [e for e in proven if _is_harm(e) and case.is_since_live(e)]
+        gaps += [_Gap(kind, _refusal(case, e), Refused) for e in harm]
     return list(dict.fromkeys(gaps))
 
 
@@ -187,25 +199,28 @@ def _has_a_say(evidence: Evidence, signers: list[frozenset[str]]) -> bool:
     return not signers or any(not names or evidence.signer in names for names in signers)
 
 
-def _gap(case: Case, required: Requirement) -> str:
-    """Why the requirement is not met, or nothing."""
+def _gap(case: Case, required: Requirement) -> _Gap | None:
+    """Why the requirement is not met, or None."""
     if required.kind == QUANTIZE and case.version.source_set == case.version.weights_set:
-        return ""  # nothing was quantized
+        return None  # nothing was quantized
     records = case.of(required.kind)
     doubts = [case.doubt(e) or _unfit(case, required, e) for e in records]
     counting = [e for e, doubt in zip(records, doubts, strict=True) if not doubt]
+    missing = NeedsApproval if required.kind == APPROVAL else Inconclusive
     if not counting:
-        return _none_counts(required.kind, records, doubts)
+        return _Gap(required.kind, _none_counts(required.kind, records, doubts), missing)
     suites = by_suite(counting)
-    refusals = [refusal for found in suites if (refusal := _refusal(case, found[0]))]
-    if required.kind != APPROVAL and refusals:
-        return "; ".join(refusals)
+    refused = [found[0] for found in suites if _refusal(case, found[0])]
+    if required.kind != APPROVAL and refused:
+        error = Refused if any(_says_no(case, e) for e in refused) else Inconclusive
+        return _Gap(required.kind, "; ".join(_refusal(case, e) for e in refused), error)
     signed = max(sum(not _refusal(case, e) for e in standing(found)) for found in suites)
     if signed >= required.count:
-        return ""
+        return None
     if required.kind == APPROVAL and not signed:
-        return ""  # every one of them was withdrawn, and the rejections say so
-    return f"{signed} of {required.count} keys have signed its {_noun(required.kind)}"
+        return None  # every one of them was withdrawn, and the rejections say so
+    told = f"its {_noun(required.kind)} has {signed} of {required.count} signers"
+    return _Gap(required.kind, told, missing)
 
 
 def _unfit(case: Case, required: Requirement, evidence: Evidence) -> str:
@@ -235,6 +250,11 @@ def _refusal(case: Case, evidence: Evidence) -> str:
         return f"the waiver of {evidence.facts['waiver'].get('owner')} for its scan ended on {until}"
     reasons = "; ".join(evidence.verdict.reasons())
     return f"its {_what(evidence)} said {evidence.verdict.outcome}: {reasons}"
+
+
+def _says_no(case: Case, refused: Evidence) -> bool:
+    """Whether what does not say yes says no: a failure, or a waiver that has ended."""
+    return _is_harm(refused) or case.waived_until(refused) is not None
 
 
 def _is_harm(evidence: Evidence) -> bool:
@@ -268,5 +288,8 @@ def _when(evidence: Evidence) -> str:
 
 
 def _span(span: timedelta) -> str:
-    hours = span.total_seconds() / 3600
-    return f"{hours / 24:.1f} days" if hours >= 48 else f"{hours:.1f} hours"
+    seconds = span.total_seconds()
+    for unit, length in (("days", 86_400), ("hours", 3600), ("minutes", 60)):
+        if seconds >= 2 * length:
+            return f"{seconds / length:.1f} {unit}"
+    return f"{seconds:.0f} seconds"

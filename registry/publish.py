@@ -14,12 +14,16 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import PurePosixPath
 
 from registry.digest import canonical_json
-from registry.errors import InfrastructureError, Refused, UsageError
+from registry.errors import HeadgateError, InfrastructureError, Refused, UsageError
 from registry.store import Store
 from registry.version import ModelVersion, VersionDraft, check_name, parse_reference
 
 _LAST_NUMBER = 999_999  # what a reference can name, and what sorts as its key
 _READERS = 16  # a listing on an object store is one round trip per record: this many at a time
+
+
+class RecordGone(InfrastructureError):
+    """A version was published, and its record is not in the store any more."""
 
 
 def publish(store: Store, draft: VersionDraft) -> ModelVersion:
@@ -76,21 +80,26 @@ def repair_index(store: Store, name: str) -> list[str]:
 
 
 def get_version(store: Store, reference: str) -> ModelVersion:
-    """The version of a reference such as ``tiny/3``; raises UsageError when there is none."""
+    """The version of a reference such as ``tiny/3``.
+
+    Raises UsageError when there is none, RecordGone when there was one.
+    """
     try:
         name, number = parse_reference(reference)
     except ValueError as problem:
         raise UsageError(str(problem), next_step="write it as NAME/NUMBER, for example tiny/3") from problem
     version = _read(store, name, number)
     if version is None:
-        numbers = _numbers(store, name)
-        known = ", ".join(f"{name}/{n}" for n in numbers[-20:]) or "none"
-        raise UsageError(
-            f"There is no version {reference}",
-            why=f"the {'newest' if len(numbers) > 20 else 'versions'} of {name} are: {known}",
-            next_step="`headgate versions` lists everything that is published",
-        )
+        raise _unknown(store, name, number)
     return version
+
+
+def find_version(store: Store, reference: str) -> ModelVersion | None:
+    """The version of a reference, or None when it names none; raises as every read of the store."""
+    try:
+        return _read(store, *parse_reference(reference))
+    except ValueError:
+        return None
 
 
 def list_versions(store: Store, name: str | None = None) -> list[ModelVersion]:
@@ -103,6 +112,36 @@ def list_versions(store: Store, name: str | None = None) -> list[ModelVersion]:
     with ThreadPoolExecutor(_READERS) as pool:
         versions = [_parse(key, data) for key, data in zip(keys, pool.map(store.get, keys), strict=True)]
     return sorted((v for v in versions if v), key=lambda version: (version.name, version.number))
+
+
+def lost_numbers(store: Store, name: str) -> list[int]:
+    """The numbers of published versions whose records are gone from the store, sorted.
+
+    The index still names them, and publishing went on from there. A claim above all others proves nothing:
+    whoever made it may not have come to write the record.
+    """
+    newest = _hint(store, name)  # first: what is published while this looks has a higher number
+    numbers = _numbers(store, name)
+    gaps = {*range(1, max([newest, *numbers]) + 1)} - {*numbers}
+    missing = gaps & {*_claims(store, name)} if gaps else set()  # claims are many, and gaps are rare
+    return sorted(n for n in missing if store.get(_key(name, n)) is None)
+
+
+def _unknown(store: Store, name: str, number: int) -> HeadgateError:
+    numbers = _numbers(store, name)
+    # Above what was ever given it is a slip of the pen, and needs no search.
+    if number <= max([_hint(store, name), *numbers]) and number in lost_numbers(store, name):
+        return RecordGone(
+            f"The record of {name}/{number} is gone from the store",
+            why="the version was published: its number is still given to its content",
+            next_step="restore the store from a backup, or import or release the version again",
+        )
+    known = ", ".join(f"{name}/{n}" for n in numbers[-20:]) or "none"
+    return UsageError(
+        f"There is no version {name}/{number}",
+        why=f"the {'newest' if len(numbers) > 20 else 'versions'} of {name} are: {known}",
+        next_step="`headgate versions` lists everything that is published",
+    )
 
 
 def _create(store: Store, version: ModelVersion) -> ModelVersion:
@@ -127,16 +166,30 @@ def _free_number(store: Store, name: str) -> int:
 
 def _newest(store: Store, name: str) -> int:
     """About the highest number there is: a start to look from, so that nothing has to be listed."""
-    hint = store.get(_newest_key(name)) or b""
-    number = int(hint) if hint.isdigit() else 0
-    if 0 < number <= _LAST_NUMBER and store.get(_key(name, number)) is not None:
+    number = _hint(store, name)
+    if number and store.get(_key(name, number)) is not None:
         return number
-    # No hint: a new name, or a store from before there were any, whose index may lack a record.
-    number = max(_numbers(store, name), default=0)
+    # No hint: a new name, or a store from before there were any, whose index may lack a record. Or the
+    # newest record is gone: its number is not given again.
+    number = max([0, *_numbers(store, name), *lost_numbers(store, name)])
     if number:
         repair_index(store, name)
         _remember_newest(store, name, number)
     return number
+
+
+def _hint(store: Store, name: str) -> int:
+    """The number that was newest when somebody last said so, or 0."""
+    hint = store.get(_newest_key(name)) or b""
+    number = int(hint) if hint.isdigit() else 0
+    return number if number <= _LAST_NUMBER else 0
+
+
+def _claims(store: Store, name: str) -> set[int]:
+    """Every number that the index names."""
+    with ThreadPoolExecutor(_READERS) as pool:
+        found = pool.map(store.get, store.list(f"versions-by-content/{name}/"))
+        return {int(claim) for claim in found if claim and claim.isdigit()}
 
 
 def _remember_newest(store: Store, name: str, number: int) -> None:

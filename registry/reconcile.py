@@ -12,35 +12,22 @@ from datetime import datetime
 
 from registry.alias import Alias
 from registry.alias_log import check_log, cut_log, get_aliases, history, move_alias, places, roll_forward
-from registry.attachment import Attachment, attach, attachments, missing
+from registry.attachment import Attachment
 from registry.bundle import Signer
-from registry.digest import Digest
 from registry.errors import HeadgateError
-from registry.evidence import list_bundles, list_evidence, subjects_of
+from registry.evidence import list_evidence
 from registry.lease import free_stale, holder_of
 from registry.oci_client import OciClient
 from registry.oci_layout import OciLayout
-from registry.predicates import RELEASE
-from registry.publish import list_versions, repair_index
-from registry.referrers import attachable
+from registry.predicates import ALIAS_MOVE, RELEASE
+from registry.problem import Mend, Problem
+from registry.publish import list_versions, lost_numbers, repair_index
+from registry.reconcile_attached import AttachedReconciler
 from registry.store import Store
 from registry.trust import Trust
 from registry.version import ModelVersion
 
-Mend = Callable[[], bool]
-
-
-@dataclass(frozen=True)
-class Problem:
-    """What is wrong, and what helps; ``mend`` does it and says whether it helped, None leaves it to people.
-
-    A ``harmless`` one needs nothing: it is over when the next run goes on from there.
-    """
-
-    what: str
-    remedy: str
-    mend: Mend | None = None
-    harmless: bool = False
+_VOUCH = "restore the store from a backup, or sign for the aliases as they are with `headgate vouch`"
 
 
 @dataclass(frozen=True)
@@ -62,8 +49,8 @@ class Reconciler:
         yield from self._aliases()
         yield from self._index(versions)
         yield from self._half_published(versions)
-        yield from self._unlisted(versions)
-        yield from self._detached(versions)
+        attached = AttachedReconciler(self.store, self.trust, self.layout, self.who, self.connect)
+        yield from attached.problems(versions)
         yield from self._leases()
 
     def _aliases(self) -> Iterator[Problem]:
@@ -72,21 +59,34 @@ class Reconciler:
             for sentence in sentences:
                 # Only lagging can be mended, and it is the only thing that can be wrong then.
                 lags = len(sentences) == 1 and not cut_log(self.store, self.trust, *place)
-                mend = self._roll_forward(*place) if lags else None
-                yield Problem(sentence, "the alias record is brought up to date with its log", mend)
+                if lags:
+                    mended = "the alias record is brought up to date with its log"
+                    yield Problem(sentence, mended, self._roll_forward(*place))
+                else:
+                    yield Problem(sentence, _VOUCH)
 
     def _roll_forward(self, name: str, gpu_class: str) -> Mend:
         return lambda: roll_forward(self.store, self.trust, name, gpu_class)
 
     def _index(self, versions: list[ModelVersion]) -> Iterator[Problem]:
-        for name, known in _by_name(versions).items():
-            prefix = f"versions-by-content/{name}/"
-            indexed = {key.removeprefix(prefix) for key in self.store.list(prefix)}
-            contents = {version.content_digest.hex: version for version in known}
-            for content in sorted(contents.keys() - indexed):
-                what = f"{contents[content].reference} is not found by its content"
-                yield Problem(what, "the index names it again", self._repair_index(name))
-            for content in sorted(indexed - contents.keys()):
+        published = {key.partition("/")[2] for key in self.store.list("versions-newest/")}
+        known = _by_name(versions)
+        for name in sorted({*known, *published}):
+            lost = lost_numbers(self.store, name)
+            for number in lost:
+                what = f"The record of {name}/{number} is gone from the store"
+                yield Problem(what, "restore the store from a backup, or import or release it again")
+            yield from self._claims(name, known.get(name, []), lost)
+
+    def _claims(self, name: str, known: list[ModelVersion], lost: list[int]) -> Iterator[Problem]:
+        prefix = f"versions-by-content/{name}/"
+        indexed = {key.removeprefix(prefix): self.store.get(key) for key in self.store.list(prefix)}
+        contents = {version.content_digest.hex: version for version in known}
+        for content in sorted(contents.keys() - indexed.keys()):
+            what = f"{contents[content].reference} is not found by its content"
+            yield Problem(what, "the index names it again", self._repair_index(name))
+        for content in sorted(indexed.keys() - contents.keys()):
+            if indexed[content] not in {str(number).encode() for number in lost}:
                 what = f"A publication of {name} with the content {content[:12]} has not ended"
                 yield Problem(what, "the next release of that content goes on with it", harmless=True)
 
@@ -114,6 +114,8 @@ class Reconciler:
             released = list_evidence(self.store, version.record_digest, self.trust)
         except HeadgateError:
             return False  # told as a problem of the aliases, or of the evidence
+        if any(said.kind == ALIAS_MOVE for said in released):
+            return False  # imported: it was candidate elsewhere, and aliases do not travel
         candidates = [move for move in moves if move.alias is Alias.CANDIDATE]
         if version.number in {aliases.candidate, *(move.target for move in candidates)}:
             return False
@@ -140,46 +142,6 @@ class Reconciler:
 
         return mend
 
-    def _unlisted(self, versions: list[ModelVersion]) -> Iterator[Problem]:
-        """Evidence that does not lie beside the image in the local layout."""
-        for version in versions:
-            if not self.layout.has(version.image):
-                continue
-            try:
-                there = self.layout.bundles(version.image)
-                lacking = [data for data in self._said(version) if Digest.of_bytes(data) not in there]
-            except HeadgateError as damage:
-                yield Problem(str(damage), "mend that first, and reconcile again")
-                continue
-            if lacking:
-                what = f"{_records(len(lacking))} not beside the image of {version.reference}"
-                yield Problem(what, "they are attached", self._list(version.image, lacking))
-
-    def _list(self, image: Digest, bundles: list[bytes]) -> Mend:
-        return lambda: all(self.layout.put_referrer(image, bundle) for bundle in bundles)
-
-    def _detached(self, versions: list[ModelVersion]) -> Iterator[Problem]:
-        """Evidence that another tool's update has dropped from a registry's list of referrers."""
-        for place in attachments(self.store):
-            try:
-                said = [data for v in versions if v.image == place.image for data in self._said(v)]
-                with self.connect(place) as client:
-                    lacking = missing(client, place.image, said)
-            except HeadgateError as problem:
-                yield Problem(str(problem), "when the registry can be reached, reconcile again")
-                continue
-            if lacking:
-                what = f"{_records(len(lacking))} not attached to {place.repository}@{place.image}"
-                yield Problem(what, "they are attached again", self._attach(place, said))
-
-    def _attach(self, place: Attachment, bundles: list[bytes]) -> Mend:
-        def mend() -> bool:
-            with self.connect(place) as client:
-                attach(client, self.store, self.who, place.image, bundles)
-            return True
-
-        return mend
-
     def _leases(self) -> Iterator[Problem]:
         for key in self.store.list("leases/"):
             if holder := holder_of(self.store, key):
@@ -189,17 +151,9 @@ class Reconciler:
     def _free(self, key: str) -> Mend:
         return lambda: free_stale(self.store, key)
 
-    def _said(self, version: ModelVersion) -> list[bytes]:
-        bundles = [list_bundles(self.store, subject).values() for subject in subjects_of(version)]
-        return attachable(data for found in bundles for data in found)
-
 
 def _by_name(versions: Iterable[ModelVersion]) -> Mapping[str, list[ModelVersion]]:
     names: dict[str, list[ModelVersion]] = {}
     for version in versions:
         names.setdefault(version.name, []).append(version)
     return names
-
-
-def _records(count: int) -> str:
-    return "1 record is" if count == 1 else f"{count} records are"

@@ -15,13 +15,14 @@ from typing import Any
 from registry.bundle import BUNDLE_MEDIA_TYPE, unseal
 from registry.descriptor import EMPTY_MEDIA_TYPE, INDEX_MEDIA_TYPE, MANIFEST_MEDIA_TYPE, Descriptor
 from registry.digest import Digest, canonical_json
-from registry.predicates import from_predicate
+from registry.predicates import ALIAS_MOVE, from_predicate, predicate_type
 from registry.statement import Statement
 from registry.trust import Trust
 
 EMPTY_BLOB = b"{}"
 """The config of an artifact that needs none."""
 _BUNDLES = "application/vnd.dev.sigstore.bundle"  # any version: those of other tools are read as well
+_MOVE = predicate_type(ALIAS_MOVE)
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)")
 _MALFORMED = (KeyError, TypeError, ValueError, AttributeError, RecursionError)
 
@@ -32,8 +33,17 @@ def fallback_tag(subject: Digest) -> str:
 
 
 def attachable(records: Iterable[bytes]) -> list[bytes]:
-    """The records that are signed statements; older ones, without a signature, cannot travel."""
-    return [data for data in records if _statement(data)]
+    """The records that lie beside an image: signed statements, but no moves of aliases."""
+    statements = {data: statement(data) for data in records}
+    return [data for data, said in statements.items() if said and said.predicate_type != _MOVE]
+
+
+def statement(record: bytes) -> Statement | None:
+    """The statement in a record; None for an older one, which is not signed and cannot travel."""
+    try:
+        return unseal(record, Trust()).statement
+    except ValueError:
+        return None
 
 
 def bundle_manifest(subject: Descriptor, bundle: bytes) -> bytes:
@@ -117,13 +127,6 @@ def merged_index(index: bytes | None, referrers: Iterable[Descriptor]) -> bytes:
     entries: list[Mapping[str, Any]] = [*value.get("manifests", []), *(e.to_json() for e in added.values())]
     entries.sort(key=lambda entry: str(entry["digest"]))
     return canonical_json({**value, "mediaType": INDEX_MEDIA_TYPE, "manifests": entries})
-
-
-def _statement(record: bytes) -> Statement | None:
-    try:
-        return unseal(record, Trust()).statement
-    except ValueError:
-        return None
 
 
 def _said_at(statement: Statement) -> str:

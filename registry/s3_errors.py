@@ -1,5 +1,9 @@
 """What the answers and failures of an S3 service mean: wait, lost, or stop and say why. Pure.
 
+What was mistyped or is not allowed is a UsageError: a bucket, a profile, credentials, rights. What may be
+the network's or the service's fault is an InfrastructureError, also when nothing answers at the endpoint: a
+wrong address looks the same as a service that is down.
+
 Codes as in Amazon's "Error responses" page, and as versitygw, MinIO and moto answer.
 """
 
@@ -9,11 +13,14 @@ from botocore.exceptions import (
     BotoCoreError,
     ClientError,
     ConnectionError,
+    CredentialRetrievalError,
     HTTPClientError,
     IncompleteReadError,
     NoCredentialsError,
     PartialCredentialsError,
     SSLError,
+    SSOError,
+    TokenRetrievalError,
 )
 from botocore.parsers import ResponseParserError
 
@@ -30,30 +37,41 @@ _CREDENTIALS = (
     "check the credentials that boto3 finds here: AWS_PROFILE, AWS_ACCESS_KEY_ID or the machine's role"
 )
 _RIGHTS = (
-    "allow s3:GetObject, s3:PutObject, s3:DeleteObject and s3:ListBucket; without the last one even a key "
-    "that is missing looks forbidden"
+    "allow s3:GetObject and s3:ListBucket, for what is written s3:PutObject and s3:DeleteObject too; without "
+    "s3:ListBucket even a key that is missing looks forbidden"
 )
-_ENDPOINT = "check HEADGATE_STORE, and AWS_ENDPOINT_URL_S3 where the bucket is not Amazon's"
+_ENDPOINT = "check the address, and AWS_ENDPOINT_URL_S3 where the bucket is not Amazon's"
+_AGAIN = "try again; it may be overloaded or restarting, or AWS_ENDPOINT_URL_S3 is not what you meant"
+_SETTINGS = (
+    "correct AWS_PROFILE, AWS_DEFAULT_REGION, AWS_ENDPOINT_URL_S3 (http://HOST:PORT), or the file they are in"
+)
 _CLOCK = "set this machine's clock right (NTP): a signature is valid for a quarter of an hour"
 _UNABLE = "use a service that does If-None-Match and If-Match: without them two writers overwrite each other"
+_REGION = "set AWS_DEFAULT_REGION to the bucket's region"
 _NEXT_STEPS = {
-    "AccessDenied": _RIGHTS,
-    "AllAccessDisabled": _RIGHTS,
-    "InvalidAccessKeyId": _CREDENTIALS,
-    "SignatureDoesNotMatch": _CREDENTIALS,
-    "ExpiredToken": _CREDENTIALS,
-    "XAdminUserNotFound": _CREDENTIALS,
     "RequestTimeTooSkewed": _CLOCK,
     "RequestExpired": _CLOCK,
     "NotImplemented": _UNABLE,
     "PreconditionFailed": "look for a proxy on the way that changes ETags: the value is still the old one",
-    "AuthorizationHeaderMalformed": "set AWS_REGION to the bucket's region",
-    "PermanentRedirect": "set AWS_REGION to the bucket's region",
 }
 _MISTAKES = {
-    "NoSuchBucket": "create the bucket, or correct HEADGATE_STORE",
-    "InvalidBucketName": "correct the bucket's name in HEADGATE_STORE",
+    "NoSuchBucket": "create the bucket, or correct its name",
+    "InvalidBucketName": "correct the bucket's name",
+    "AccessDenied": _RIGHTS,
+    "AllAccessDisabled": _RIGHTS,
+    "403": _RIGHTS,  # what is asked for by its head only is refused without a word
+    "InvalidAccessKeyId": _CREDENTIALS,
+    "SignatureDoesNotMatch": _CREDENTIALS,
+    "InvalidToken": _CREDENTIALS,
+    "ExpiredToken": _CREDENTIALS,
+    "XAdminUserNotFound": _CREDENTIALS,
+    "AuthorizationHeaderMalformed": _REGION,
+    "PermanentRedirect": _REGION,
 }
+_NO_CREDENTIALS = (
+    *(NoCredentialsError, PartialCredentialsError, CredentialRetrievalError),
+    *(SSOError, TokenRetrievalError),
+)
 
 
 def code_of(problem: Exception) -> str:
@@ -98,12 +116,17 @@ def explained(problem: Exception, doing: str, place: str) -> HeadgateError:
     why = _reason(problem)
     if code in _MISTAKES:
         return UsageError(what, why=why, next_step=_MISTAKES[code])
-    if isinstance(problem, NoCredentialsError | PartialCredentialsError):
+    if isinstance(problem, _NO_CREDENTIALS):
         return UsageError(what, why=why, next_step=_CREDENTIALS)
     next_step = _NEXT_STEPS.get(code)
     if next_step is None:
-        next_step = "try again; it may be overloaded or restarting" if is_passing(problem) else _ENDPOINT
+        next_step = _AGAIN if is_passing(problem) else _ENDPOINT
     return InfrastructureError(what, why=why, next_step=next_step)
+
+
+def unusable(problem: Exception) -> UsageError:
+    """The error to raise when boto3 makes no client of the settings here."""
+    return UsageError("The settings for S3 cannot be used", why=_reason(problem), next_step=_SETTINGS)
 
 
 def _reason(problem: Exception) -> str:

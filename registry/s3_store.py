@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 
 import boto3
 from botocore.config import Config
+from botocore.exceptions import BotoCoreError
 
 from registry.errors import HeadgateError, InfrastructureError
 from registry.s3_errors import (
@@ -27,6 +28,7 @@ from registry.s3_errors import (
     is_lost,
     is_missing,
     is_passing,
+    unusable,
 )
 from registry.store import check_key, check_prefix, is_key
 
@@ -46,28 +48,34 @@ class _Found:
     marks: tuple[str, ...]
 
 
-def s3_client(endpoint: str | None = None, **options: Any) -> Any:
+def s3_client(endpoint: str | None = None, *, answer_s: float | None = None, **options: Any) -> Any:
     """A client with the credentials boto3 finds, for one thread or many; an ``endpoint`` is a URL.
 
-    It tries once: what may be tried again is decided here, where a lost answer is understood.
+    ``answer_s`` is how many seconds it waits for an answer; None is as long as records need.
+    It tries once: what may be tried again is decided here, where a lost answer is understood. Raises
+    UsageError for a profile, a region or an endpoint that boto3 does not take.
     """
     config = Config(
         retries={"total_max_attempts": 1, "mode": "standard"},
         connect_timeout=_CONNECT_S,
-        read_timeout=_ANSWER_S,
+        read_timeout=answer_s or _ANSWER_S,
         max_pool_connections=32,
         request_checksum_calculation="when_required",  # several services know no trailing checksums
         s3={"addressing_style": "path"} if endpoint else {},
     )
-    return boto3.session.Session().client("s3", endpoint_url=endpoint, config=config, **options)
+    try:
+        return boto3.session.Session().client("s3", endpoint_url=endpoint, config=config, **options)
+    except (BotoCoreError, ValueError) as problem:
+        raise unusable(problem) from problem
 
 
 class S3Store:
     """Store over the objects of a bucket under a prefix such as ``team/registry``, or none.
 
     A value that is swapped should differ from every earlier one (ours count), as S3 compares content.
-    Raises UsageError where the bucket or the credentials are missing, InfrastructureError for a service
-    that refuses, cannot do conditional writes, stays busy for some 10 s, or is silent for a minute.
+    Raises UsageError for a bucket that is not there and for what the credentials do not allow,
+    InfrastructureError for a service that cannot do conditional writes, stays busy for some 10 s, or is
+    silent for a minute.
     """
 
     def __init__(

@@ -13,6 +13,11 @@ from typing import Protocol
 _SEGMENT = r"[a-z0-9_-][a-z0-9._-]{0,199}"
 _KEY = re.compile(rf"{_SEGMENT}(/{_SEGMENT})*")
 _PREFIX = re.compile(rf"({_SEGMENT}/)*({_SEGMENT})?")
+PLACES = (
+    *("versions/", "versions-by-content/", "versions-newest/", "manifests/", "evidence/", "aliases/"),
+    *("audit/", "pins/", "attachments/", "rollouts/", "leases/"),
+)
+"""What every key of a registry begins with; anything else was put there by somebody else."""
 _LONGEST_KEY = 900  # an S3 key holds 1024 bytes; the rest is left to a bucket's own prefix
 
 

@@ -1,5 +1,6 @@
 """Copies a whole store into another one: a backup, a restore, a move between a folder and a bucket.
 
+Nothing but a store is copied, and nothing else is written into: ``store_guard`` looks at both ends first.
 The copy is one-way. What a store only ever adds to is copied once and never changed; what moves (aliases,
 rollouts, pins) is read first and written last, so that a copy of a store in use is one it could have been
 in a moment ago. A store that has something the source has not is never written to: it is no older copy.
@@ -15,7 +16,8 @@ from functools import partial
 
 from registry.digest import Digest
 from registry.errors import InfrastructureError, Refused
-from registry.store import Store
+from registry.store import PLACES, Store
+from registry.store_guard import check_source, check_target
 
 _CLAIMS = "versions-by-content/"
 _MOVING = ("aliases/", "rollouts/", "pins/", "versions-newest/", _CLAIMS)
@@ -38,13 +40,16 @@ class Copied:
 def copy_store(source: Store, target: Store, heard: Callable[[int, int], None]) -> Copied:
     """Make ``target`` a copy of ``source``; again copies what is new. ``heard`` hears records done, and all.
 
-    Every record is read back. Raises Refused when the source has a damaged record, or the target one that
-    the source has not or has otherwise; InfrastructureError when a store cannot be reached.
+    Every record is read back. Raises UsageError for a source that is no store or has no records, and a
+    target that holds other things; Refused when the source has a damaged record, or the target one that the
+    source has not or has otherwise; InfrastructureError when a store cannot be reached.
     """
-    first = (key for key in _keys(source, moving=True) if not key.startswith(_CLAIMS))
+    check_source(source, [*_keys(source)])
+    check_target(target, [*_keys(target)])
+    first = (key for key in _keys(source, _is_moving) if not key.startswith(_CLAIMS))
     moving = {key: data for key in first if (data := source.get(key)) is not None}
-    fixed = _keys(source, moving=False)
-    if ahead := sorted({*_keys(target, moving=False)} - {*fixed}):
+    fixed = [*_keys(source, _is_fixed)]  # listed after the reads: what those records name is among them
+    if ahead := sorted({*_keys(target, _is_fixed)} - {*fixed}):
         what = "The store to copy to is no older copy of the store to copy from"
         why = f"it has {len(ahead)} records of its own, such as {ahead[0]}"
         next_step = "name them the other way round, or choose an empty store; `headgate import` adds versions"
@@ -63,7 +68,7 @@ def copy_store(source: Store, target: Store, heard: Callable[[int, int], None]) 
     for number, (key, data) in enumerate(moving.items(), len(fixed) + 1):
         written += _copy_moving(target, key, data)
         heard(number, total)
-    for key in {*_keys(target, moving=True)} - moving.keys():
+    for key in {*_keys(target, _is_moving)} - moving.keys():
         target.delete(key)
         removed += 1
     return Copied(total, written, removed)
@@ -78,9 +83,16 @@ def _pool() -> Iterator[ThreadPoolExecutor]:
         pool.shutdown(cancel_futures=True)  # after an error, nothing that has not begun
 
 
-def _keys(store: Store, *, moving: bool) -> list[str]:
-    keys = (key for key in store.list("") if not key.startswith(_LEFT_BEHIND))
-    return [key for key in keys if key.startswith(_MOVING) is moving]
+def _keys(store: Store, wanted: Callable[[str], bool] = lambda _key: True) -> Iterator[str]:
+    return (key for key in store.list("") if not key.startswith(_LEFT_BEHIND) and wanted(key))
+
+
+def _is_moving(key: str) -> bool:
+    return key.startswith(_MOVING)
+
+
+def _is_fixed(key: str) -> bool:
+    return key.startswith(PLACES) and not _is_moving(key)
 
 
 def _copy_fixed(source: Store, target: Store, key: str) -> bool:

@@ -22,6 +22,7 @@ from registry.garbage import File, Found, Image, Kind, dead_images
 from registry.home import Home
 from registry.manifest import Manifest
 from registry.oci_layout import OciLayout, tag_of
+from registry.store import PLACES
 from registry.version import ModelVersion
 
 _OURS = "headgate.weights-set"  # the label of every image that Headgate builds
@@ -44,9 +45,10 @@ def missing_bytes(version: ModelVersion, weights: Manifest, blobs: BlobStore, la
 
 @dataclass(frozen=True)
 class Sweeper:
-    """One home's disk."""
+    """One home's disk, and the folder that its registry is in, wherever that is; None in a bucket."""
 
     home: Home
+    store: Path | None = None
 
     @property
     def blobs(self) -> BlobStore:
@@ -122,6 +124,10 @@ class Sweeper:
         for folder in (self.home.blobs, self.home.oci, self.home.cache, self.home.store):
             for path in folder.rglob(".tmp-*"):
                 yield _found(Kind.LEFTOVER, path, path.relative_to(self.home.root).as_posix())
+        if self.store and self.store != self.home.store:
+            for place in PLACES:  # what lies beside them in a shared folder is not ours
+                for path in (self.store / place).rglob(".tmp-*"):
+                    yield _found(Kind.LEFTOVER, path, str(path))  # absolute: so it is found again
 
     def _image(self, entry: Descriptor) -> Image:
         used, subject = self.layout.claimed(entry.digest), _subject(tag_of(entry) or "")

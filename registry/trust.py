@@ -20,7 +20,7 @@ HASHES = {"secp256r1": SHA256(), "secp384r1": SHA384(), "secp521r1": SHA512()}
 
 @dataclass(frozen=True)
 class TrustedKey:
-    """An EC public key (P-256, P-384, P-521) in PEM, under the name people know its owner by.
+    """An EC public key (P-256, P-384, P-521) in PEM, under the name of its holder: a person, or a CI.
 
     ``kinds`` are the kinds of evidence it may sign (``quality``, ``scan``, ``approval``); None is all.
     Raises ValueError for a malformed name or key.
@@ -59,25 +59,28 @@ class TrustedKey:
 
 @dataclass(frozen=True)
 class Trust:
-    """All trusted keys. Several at once is how one is rotated: the old key stays while evidence needs it.
+    """All trusted keys. A name is whoever holds its keys: several after a rotation, the newest last.
 
-    Raises ValueError when two have one name, or one key has two names: who signed would be anybody's guess.
+    Raises ValueError when one key has two names or two entries: who signed would be anybody's guess.
     """
 
     keys: tuple[TrustedKey, ...] = ()
 
     def __post_init__(self) -> None:
-        names = [key.name for key in self.keys]
-        if twice := sorted({name for name in names if names.count(name) > 1}):
-            raise ValueError(f"two keys are named {twice[0]}")
         by_id: dict[str, str] = {}
         for key in self.keys:
-            if by_id.setdefault(key.key_id, key.name) != key.name:
-                raise ValueError(f"{by_id[key.key_id]} and {key.name} are the same key")
+            if (name := by_id.setdefault(key.key_id, key.name)) != key.name:
+                raise ValueError(f"{name} and {key.name} are the same key")
+        if len(by_id) < len(self.keys):
+            raise ValueError("a key is listed twice")
 
     def find(self, key_id: str) -> TrustedKey | None:
         """The trusted key of this id, or None."""
         return next((trusted for trusted in self.keys if trusted.key_id == key_id), None)
+
+    def of(self, name: str) -> tuple[TrustedKey, ...]:
+        """The trusted keys of this holder."""
+        return tuple(key for key in self.keys if key.name == name)
 
 
 def read_public_key(pem: str) -> EllipticCurvePublicKey:

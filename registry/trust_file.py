@@ -14,6 +14,7 @@ from registry.validation import did_you_mean, explain, read_yaml
 
 _HEADER = """\
 # Whose signatures count here. `headgate keys trust` and `distrust` write this file anew, without comments.
+# name: who holds a key; several keys of one name count as one signer.
 # kinds: what a key may sign, such as [approval]; a key without them may sign everything.
 """
 
@@ -72,14 +73,14 @@ def read_trust(path: Path) -> Trust:
         raise explain(problem, _TrustFile, str(path)) from None
 
 
-def write_trust(path: Path, trust: Trust) -> None:
-    """Replace the file; raises InfrastructureError."""
+def write_trust(path: Path, trust: Trust, header: str = _HEADER) -> None:
+    """Replace the file, comments first; raises InfrastructureError."""
     keys = [
         {"name": key.name, **({} if key.kinds is None else {"kinds": sorted(key.kinds)}), "public": key.pem}
         for key in trust.keys
     ]
     text = yaml.dump({"keys": keys}, Dumper=_Dumper, sort_keys=False, allow_unicode=True)
-    write_file(path, f"{_HEADER}{text}".encode())
+    write_file(path, f"{header}{text}".encode())
 
 
 class _Dumper(yaml.SafeDumper):

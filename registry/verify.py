@@ -7,7 +7,7 @@ One that fails hides no other. A store that cannot be reached is no finding, it 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -15,15 +15,17 @@ from pathlib import Path
 
 from judging.verdict import Finding, Outcome, Verdict
 from registry.alias import Alias
-from registry.alias_log import check_log
+from registry.alias_log import check_log, live_since
 from registry.blobs import BlobStore
+from registry.counting import Case
 from registry.digest import Digest
 from registry.errors import InfrastructureError, Refused
+from registry.lost_evidence import check_kept
 from registry.manifest import Manifest
 from registry.manifests import load_manifest, manifest_key
 from registry.oci_layout import OciLayout
-from registry.policy import Policy, missing_evidence
-from registry.publish import get_version
+from registry.policy import Policy, exemption, missing_evidence
+from registry.publish import RecordGone, get_version
 from registry.store import Store
 from registry.trust import Trust
 from registry.verify_evidence import (
@@ -34,10 +36,12 @@ from registry.verify_evidence import (
     check_weights_signature,
     read_said,
 )
-from registry.verify_image import Heard, check_config, check_listed, manifest_of, read_files
+from registry.verify_image import Heard, NotHere, check_config, check_listed
+from registry.verify_weights import WeightsPlaces, check_blob, check_weights, not_here
 from registry.version import ModelVersion, parse_reference
 
-_SHOWN = 3  # differences worth naming; the rest is counted
+POLICY = "policy"
+"""The name of the finding that says whether a version may be in production."""
 _RESTORE = "restore it from a backup, or release the version again"
 _MOVED = "`headgate reconcile` finds and repairs what a crash left; anything else comes from a backup"
 
@@ -59,8 +63,9 @@ class Holdings:
 def verify_version(
     held: Holdings, reference: str, policy: Policy, now: datetime, heard: Heard = lambda _count: None
 ) -> Verdict:
-    """What all checks of a version came to: fail when anything is wrong, inconclusive when only policy waits.
+    """What all checks of a version came to: fail when anything is wrong, whatever else could not be checked.
 
+    It is inconclusive when nothing is, and policy waits or parts of the version are not on this machine.
     ``now`` is an aware time; ``heard`` hears how many bytes each step read, ``size_of`` in all. Raises
     UsageError for a version that there is not, InfrastructureError when the store cannot be reached.
     """
@@ -68,21 +73,31 @@ def verify_version(
     if version is None:
         return Verdict.of([record])
     said = read_said(held.store, held.trust, version)
-    missing = missing_evidence(policy, Alias.PRODUCTION, version, said.evidence, now, held.trust)
-    findings = [record, *contents(held, version, said, heard), *_standing(held, version), _policy(missing)]
-    return Verdict.of(findings)
+    since = live_since(held.store, held.trust, version)
+    case = Case(version, said.evidence, now, held.trust, since)
+    findings = [record, *contents(held, version, said, heard), *_standing(held, version, said)]
+    return Verdict.of([*findings, _policy(policy, case)])
 
 
 def contents(held: Holdings, version: ModelVersion, said: Said, heard: Heard) -> Iterator[Finding]:
     """The checks of what a version is made of, wherever it lies: in a home, or in an archive."""
-    trust = held.trust
+    yield from vouched(held, version, said)
+    yield from made_of(held, version, heard)
+
+
+def vouched(held: Holdings, version: ModelVersion, said: Said) -> Iterator[Finding]:
+    """The checks of what is said about a version, and of whose word counts."""
     yield _judged("release", lambda: check_release(version, said))
     yield from _evidence(said)
     yield _judged("weights signature", lambda: check_weights_signature(version, said))
+    yield _judged("attached", lambda: check_attached(held.layout, version, said, held.trust))
+
+
+def made_of(held: Holdings, version: ModelVersion, heard: Heard) -> Iterator[Finding]:
+    """The checks of bytes against digests, whoever signed for them."""
     yield _judged("source", lambda: _check_source(held, version, heard))
     yield _judged("image", lambda: _check_image(held, version))
     yield _judged("weights", lambda: _check_weights(held, version, heard))
-    yield _judged("attached", lambda: check_attached(held.layout, version, said, trust))
 
 
 def size_of(held: Holdings, version: ModelVersion) -> int:
@@ -114,16 +129,18 @@ def _read_record(store: Store, reference: str) -> tuple[ModelVersion | None, Fin
     try:
         version = get_version(store, reference)
     except InfrastructureError as damage:
-        if reached is None:
+        if reached is None and not isinstance(damage, RecordGone):
             raise
         return None, _failed("record", str(damage))
     return version, _passed("record", f"{version.record_digest} is as it was written")
 
 
-def _standing(held: Holdings, version: ModelVersion) -> Iterator[Finding]:
+def _standing(held: Holdings, version: ModelVersion, said: Said) -> Iterator[Finding]:
     """The checks of what points at a version."""
     key = f"versions-by-content/{version.name}/{version.content_digest.hex}"
     yield _judged("index", lambda: _check_index(version, key, held.store.get(key)))
+    kept = {e.digest for e in said.evidence}
+    yield _judged("kept", lambda: check_kept(held.layout, version, kept, held.trust))
     problems = check_log(held.store, held.trust, version.name, version.gpu_class)
     yield from (_failed("aliases", f"{problem} Next: {_MOVED}.") for problem in problems)
     if not problems:
@@ -152,15 +169,18 @@ def _check_source(held: Holdings, version: ModelVersion, heard: Heard) -> str:
     kept = 0
     for path, entry in source.files.items():
         if held.blobs and held.blobs.has(entry.digest):
-            _check_blob(held.blobs, path, entry.digest)
+            check_blob(held.blobs, path, entry.digest)
             heard(entry.size)
             kept += 1
     return f"{len(source.files)} files in its manifest, {kept} of them kept here and read again"
 
 
 def _check_image(held: Holdings, version: ModelVersion) -> str:
-    check_config(held.layout, version)
-    check_listed(held.layout, version.image)
+    try:
+        check_listed(held.layout, version.image)
+        check_config(held.layout, version)
+    except NotHere as absent:
+        raise not_here(f"Parts of the image {version.image}", version) from absent
     return f"{version.image} has the version's labels"
 
 
@@ -169,63 +189,23 @@ def _check_weights(held: Holdings, version: ModelVersion, heard: Heard) -> str:
     if weights.set_digest != version.weights_set:
         what = f"The weights manifest lists files with the set digest {weights.set_digest}"
         raise Refused(what, why=f"the record says {version.weights_set}", next_step=_RESTORE)
-    files = read_files(held.layout, version.image, heard)
-    _refuse_differences(f"The image {version.image}", weights.diff(manifest_of(files)))
-    for path, file in files.items():
-        # What the layer was streamed from has just been read.
-        if held.blobs and held.layout.streamed_from(file.layer.digest) != file.entry.digest:
-            _check_blob(held.blobs, path, file.entry.digest)
-    if held.blobs and held.weights:
-        folder = held.weights(version.weights_set)
-        _refuse_differences(f"The folder {folder}", _differences(folder, weights, held.blobs))
-    return (
-        f"{len(weights.files)} files, {weights.size} bytes: every byte of the image was read and is as signed"
-    )
+    folder = held.weights(version.weights_set) if held.weights else None
+    return check_weights(WeightsPlaces(held.layout, held.blobs, folder), version, weights, heard)
 
 
-def _check_blob(blobs: BlobStore, path: str, digest: Digest) -> None:
-    if not blobs.has(digest):
-        why = "a server could not load it"
-        raise Refused(f"The blob {digest} of {path} is missing", why=why, next_step=_RESTORE)
-    found = Digest.of_file(blobs.path(digest))
-    if found != digest:
-        why = f"its content has the digest {found}"
-        next_step = f"remove {blobs.path(digest)} and release the version again"
-        raise Refused(f"The blob {digest} of {path} has been changed", why=why, next_step=next_step)
-
-
-def _differences(folder: Path, weights: Manifest, blobs: BlobStore) -> Iterator[str]:
-    """What servers would load from the folder that is not the weights; a link to a blob is the blob."""
-    if not folder.is_dir():
-        return
-    found = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if not path.is_dir()}
-    yield from (f"{path} was not expected" for path in sorted(found.keys() - weights.files.keys()))
-    for path, entry in weights.files.items():
-        if path not in found:
-            yield f"{path} is missing"
-        elif (
-            not found[path].samefile(blobs.path(entry.digest)) and Digest.of_file(found[path]) != entry.digest
-        ):
-            yield f"{path} differs"
-
-
-def _refuse_differences(where: str, sentences: Iterable[str]) -> None:
-    if found := list(sentences):
-        more = f" and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
-        why = f"{'; '.join(found[:_SHOWN])}{more}"
-        raise Refused(f"{where} does not hold the weights of the record", why=why, next_step=_RESTORE)
-
-
-def _policy(missing: list[str]) -> Finding:
+def _policy(policy: Policy, case: Case) -> Finding:
+    missing, exempt = missing_evidence(policy, Alias.PRODUCTION, case), exemption(case)
     if not missing:
-        return _passed("policy", "it may be in production")
+        return _passed(POLICY, f"it may be in production; {exempt}" if exempt else "it may be in production")
     message = f"It may not be in production: {'; '.join(missing)}."
-    return Finding(name="policy", outcome=Outcome.INCONCLUSIVE, message=message)
+    return Finding(name=POLICY, outcome=Outcome.INCONCLUSIVE, message=message)
 
 
 def _judged(name: str, check: Callable[[], str]) -> Finding:
     try:
         return _passed(name, check())
+    except NotHere as absent:
+        return Finding(name=name, outcome=Outcome.INCONCLUSIVE, message=str(absent))
     except Refused as problem:
         return _failed(name, str(problem))
     except OSError as problem:

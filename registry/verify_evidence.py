@@ -9,17 +9,21 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from registry.digest import Digest
 from registry.errors import InfrastructureError, Refused
-from registry.evidence import Evidence, parse_record, read_evidence, subjects_of
+from registry.evidence import UNSIGNED, Evidence, parse_record, read_evidence, subjects_of
 from registry.oci_layout import OciLayout
-from registry.predicates import RELEASE, WEIGHTS_SIGNATURE
+from registry.predicates import ALIAS_MOVE, RELEASE, WEIGHTS_SIGNATURE
 from registry.referrers import fallback_tag
 from registry.store import Store
 from registry.trust import Trust
 from registry.verify_image import check_listed
+from registry.verify_weights import not_here
 from registry.version import ModelVersion
 
-_SIGN = "`headgate keys list` shows which keys are trusted; `headgate store upgrade` signs older evidence"
+WHOSE_KEY = "`headgate keys trust` the key if it is its owner's, else release the version again"
+RELEASE_AGAIN = "release it again: that signs what is said about it"
+_UPGRADE = "`headgate store upgrade` signs what is from before anything was signed"
 
 
 @dataclass(frozen=True)
@@ -53,11 +57,13 @@ def check_record(evidence: Evidence, counted: Iterable[Evidence]) -> str:
     """Who signed a record; Refused when nobody trusted did and nothing of its kind takes its place."""
     if not evidence.doubt:
         return f"{evidence.digest} is signed by {evidence.signer}"
+    if evidence.kind == ALIAS_MOVE:
+        return f"{evidence.digest} tells of another house's aliases, and nothing here rests on it"
     if any((e.kind, e.subject) == (evidence.kind, evidence.subject) for e in counted):
         return f"{evidence.digest} does not count ({evidence.doubt}); other evidence of its kind does"
-    raise Refused(
-        f"The {evidence.kind} evidence {evidence.digest} does not count", why=evidence.doubt, next_step=_SIGN
-    )
+    what = f"The {evidence.kind} evidence {evidence.digest} does not count"
+    next_step = _UPGRADE if evidence.doubt == UNSIGNED else WHOSE_KEY
+    raise Refused(what, why=evidence.doubt, next_step=next_step)
 
 
 def check_release(version: ModelVersion, said: Said) -> str:
@@ -65,7 +71,8 @@ def check_release(version: ModelVersion, said: Said) -> str:
     releases = [e for e in said.counted if (e.kind, e.subject) == (RELEASE, version.record_digest)]
     if not releases:
         why = f"no release statement about {version.record_digest} is signed by a key trusted here"
-        raise Refused(f"Nobody vouches for the record of {version.reference}", why=why, next_step=_SIGN)
+        next_step = _how_to_sign(version, said, RELEASE)
+        raise Refused(f"Nobody vouches for the record of {version.reference}", why=why, next_step=next_step)
     for release in releases:
         _check_statement(version, release, said)
     signers = ", ".join(sorted({e.signer for e in releases if e.signer}))
@@ -94,23 +101,28 @@ def check_weights_signature(version: ModelVersion, said: Said) -> str:
     wanted = (WEIGHTS_SIGNATURE, version.weights_set)
     signers = {e.signer for e in said.counted if (e.kind, e.subject) == wanted and e.signer}
     if not signers:
-        why = "no trusted key has signed their files"
-        raise Refused(f"The weights of {version.reference} are not signed", why=why, next_step=_SIGN)
+        why, next_step = (
+            "no trusted key has signed their files",
+            _how_to_sign(version, said, WEIGHTS_SIGNATURE),
+        )
+        raise Refused(f"The weights of {version.reference} are not signed", why=why, next_step=next_step)
     return f"{version.weights_set} is signed by {', '.join(sorted(signers))}"
+
+
+def _how_to_sign(version: ModelVersion, said: Said, kind: str) -> str:
+    """What helps where no evidence of a kind counts: what was signed once is never for an upgrade to sign."""
+    if any(e.kind == kind for e in said.evidence):
+        return WHOSE_KEY
+    return _UPGRADE if version.predates_signing else RELEASE_AGAIN
 
 
 def check_attached(layout: OciLayout, version: ModelVersion, said: Said, trust: Trust) -> str:
     """What is attached to the image; Refused when damaged, foreign, or without the release statement."""
-    try:
-        attached = layout.bundles(version.image)
-        for referrer in layout.referrers(version.image):
-            for part in layout.parts(referrer):
-                layout.read(part.digest)
-        foreign = [digest for digest in attached if digest not in {e.digest for e in said.evidence}]
-        doubts = {digest: read_evidence(attached[digest], trust).doubt for digest in foreign}
-    except (InfrastructureError, ValueError) as problem:
-        what = f"What is attached to the image {version.image} is damaged"
-        raise Refused(what, why=str(problem), next_step=_attach(version)) from problem
+    attached = read_attached(layout, version)
+    if not attached and not layout.has(version.image):
+        raise not_here(f"The statements attached to the image {version.image}", version)
+    foreign = [digest for digest in attached if digest not in {e.digest for e in said.evidence}]
+    doubts = {digest: read_evidence(attached[digest], trust).doubt for digest in foreign}
     if wrong := [f"{digest}: {doubt}" for digest, doubt in doubts.items() if doubt]:
         what = f"The image {version.image} carries statements that are not in the store"
         raise Refused(what, why="; ".join(wrong), next_step="remove them, or trust the keys that signed them")
@@ -120,6 +132,22 @@ def check_attached(layout: OciLayout, version: ModelVersion, said: Said, trust: 
         what = f"The image {version.image} does not carry its release statement"
         raise Refused(what, why=f"{len(attached)} others are attached", next_step=_attach(version))
     return f"{len(attached)} statements travel with the image"
+
+
+def read_attached(layout: OciLayout, version: ModelVersion) -> dict[Digest, bytes]:
+    """The signed statements attached to the image, by digest; Refused when any of it is damaged."""
+    try:
+        for referrer in layout.referrers(version.image):
+            for part in layout.parts(referrer):
+                layout.read(part.digest)
+        attached = layout.bundles(version.image)
+        for data in attached.values():
+            read_evidence(data, Trust())
+    except (InfrastructureError, ValueError) as problem:
+        what = f"What is attached to the image {version.image} is damaged"
+        why = problem.problem if isinstance(problem, InfrastructureError) else str(problem)
+        raise Refused(what, why=why, next_step=_attach(version)) from problem
+    return attached
 
 
 def _releases(counted: Sequence[Evidence], version: ModelVersion) -> set[object]:

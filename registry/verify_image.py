@@ -30,6 +30,10 @@ _READ_SIZE = 1 << 20
 _RESTORE = "restore it from a backup, import the version again, or release it again"
 
 
+class NotHere(Refused):
+    """Bytes that are not on this machine: nothing speaks against them, and whoever needs them is refused."""
+
+
 @dataclass(frozen=True)
 class LayerFile:
     """The one file of a layer: its path, its content, and how many bytes of the layer come before it."""
@@ -99,18 +103,27 @@ def check_listed(layout: OciLayout, digest: Digest) -> None:
         raise Refused(what, why="no tag points at it, or with another type or size", next_step=_RESTORE)
 
 
-def read_files(layout: OciLayout, image: Digest, heard: Heard) -> dict[str, LayerFile]:
-    """The files under ``/models`` by their path below it, all hashed; Refused at the first damage."""
-    _, layers = image_parts(layout, image)
+def read_files(
+    layout: OciLayout, layers: list[Descriptor], heard: Heard
+) -> tuple[dict[str, LayerFile], list[Descriptor]]:
+    """The files under ``/models`` by their path below it, all hashed, and the layers that are not here.
+
+    Raises Refused at the first damage.
+    """
     found: dict[str, LayerFile] = {}
+    absent = []
     for layer in layers:
-        file = read_layer(layout, layer, heard)
+        try:
+            file = read_layer(layout, layer, heard)
+        except NotHere:
+            absent.append(layer)
+            continue
         path = file.path.removeprefix(MODELS)
         if path == file.path or path in found:
             why = "it is outside /models" if path == file.path else "two layers have it"
-            raise Refused(f"The image {image} holds {file.path}", why=why, next_step=_RESTORE)
+            raise Refused(f"The layer {layer.digest} holds {file.path}", why=why, next_step=_RESTORE)
         found[path] = file
-    return found
+    return found, absent
 
 
 def manifest_of(files: dict[str, LayerFile]) -> Manifest:
@@ -190,7 +203,8 @@ def _opened(layout: OciLayout, digest: Digest) -> BinaryIO:
     try:
         return layout.open_blob(digest)
     except InfrastructureError as problem:
-        raise Refused(problem.what, why=problem.why, next_step=_RESTORE) from problem
+        kind = NotHere if _absent(layout, digest) else Refused
+        raise kind(problem.what, why=problem.why, next_step=_RESTORE) from problem
 
 
 def _changed(layer: Descriptor, why: str) -> Refused:
@@ -206,3 +220,10 @@ def _labels(version: ModelVersion) -> dict[str, str]:
         "headgate.serve-config": str(version.serve.digest),
         "headgate.runtime": str(version.runtime),
     }
+
+
+def _absent(layout: OciLayout, digest: Digest) -> bool:
+    """Whether nothing of it is here; a layer's record that cannot be read is damage."""
+    if layout.has(digest):
+        return False
+    return not layout.claimed(digest) or layout.streamed_from(digest) is not None

@@ -83,6 +83,16 @@ class VersionDraft:
         check_name(self.gpu_class)
 
     @property
+    def short_commit(self) -> str:
+        """The first twelve hex digits of the source's commit, for people."""
+        return self.source_commit.removeprefix("sha256:")[:12]
+
+    @property
+    def predates_signing(self) -> bool:
+        """Whether the record is from before releases were signed: of format 1."""
+        return self.source_set is None
+
+    @property
     def release_digest(self) -> Digest:
         """The digest of what is released: weights x runtime x serve configuration, for a GPU class."""
         return release_digest(self.weights_set, self.runtime, self.serve, self.gpu_class)

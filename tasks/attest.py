@@ -26,6 +26,7 @@ from registry.predicates import (
     QUALITY,
     QUANTIZE,
     RELEASE,
+    SANITY,
     SBOM,
     SCAN,
     WEIGHTS_SIGNATURE,
@@ -36,7 +37,7 @@ from registry.weights_signature import weights_predicate
 from tasks.record import record_once
 from tasks.workplace import Workplace
 
-_INPUTS = (FETCH, QUANTIZE, QUALITY, SCAN, SBOM, WEIGHTS_SIGNATURE)
+_INPUTS = (FETCH, QUANTIZE, SANITY, QUALITY, SCAN, SBOM, WEIGHTS_SIGNATURE)
 """What the summary rests on. Later evidence - rollouts, rescans, approvals - stands beside it."""
 
 

@@ -71,7 +71,7 @@ def collect_garbage(place: Workplace, retention: Retention, *, apply: bool) -> d
 
 def make_plan(place: Workplace, retention: Retention) -> Planned:
     """What would go now; raises InfrastructureError when it cannot be told what is live."""
-    sweeper = Sweeper(place.home)
+    sweeper = Sweeper(place.home, place.store_folder)
     now = sweeper.blobs.now()
     alive = live_runs(place.home)
     cutoff = Cutoff.at(now, retention, alive.values())

@@ -44,9 +44,14 @@ def engine_script(name: str) -> Path:
     """The script of an engine; raises UsageError for an unknown name."""
     script = ENGINES / f"{name}.py"
     if not script.is_file():
-        known = sorted(path.stem for path in ENGINES.glob("*.py") if path.stem != "engine_protocol")
+        known = sorted(path.stem for path in ENGINES.glob("*.py") if _is_engine(path))
         raise UsageError(f"there is no engine {name!r}", next_step=f"choose one of {', '.join(known)}")
     return script
+
+
+def _is_engine(path: Path) -> bool:
+    """What engines share lies beside them and names no dependencies."""
+    return path.read_text(encoding="utf-8").startswith("# /// script\n")
 
 
 def prepare_engine(

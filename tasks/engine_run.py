@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -26,6 +27,7 @@ _ERRORS: Mapping[str, type[HeadgateError]] = {
     "model": Refused,
     "infra": InfrastructureError,
 }
+_IMPORTED = re.compile(r"^(?:from|import) (\w+)", re.MULTILINE)
 _DESCRIBE_TIMEOUT = 120.0  # seconds
 
 
@@ -78,9 +80,8 @@ def describe_engine(name: str, python: Path, run: Run) -> dict[str, Any]:
 
 
 def engine_digest(name: str) -> Digest:
-    """Changes whenever the engine's program, pins included, does."""
-    files = (engine_script(name), ENGINES / "engine_protocol.py")
-    return Digest.of_json({file.name: str(Digest.of_file(file)) for file in files})
+    """Changes whenever the engine's program does: its script, pins included, or a sibling that it imports."""
+    return Digest.of_json({file.name: str(Digest.of_file(file)) for file in _program(engine_script(name))})
 
 
 def write_request(folder: Path, python: Path, script: Path, request: Mapping[str, Any]) -> list[str]:
@@ -118,6 +119,16 @@ def read_failure(path: Path) -> HeadgateError | None:
         return None
     kind = _ERRORS.get(str(error.get("class")), InfrastructureError)
     return kind(str(error.get("what")), why=str(error.get("why", "")), next_step=str(error.get("next", "")))
+
+
+def _program(script: Path) -> list[Path]:
+    """The script and what it imports from its own folder, in turn."""
+    files = [script]
+    for file in files:  # grows while it is gone through
+        names = _IMPORTED.findall(file.read_text(encoding="utf-8"))
+        siblings = (ENGINES / f"{name}.py" for name in names)
+        files += [sibling for sibling in siblings if sibling.is_file() and sibling not in files]
+    return files
 
 
 def _prepared(name: str, run: Run, stage: str) -> EnginePython:

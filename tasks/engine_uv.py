@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 
 from registry.digest import Digest
 from registry.errors import InfrastructureError, UsageError
-from registry.key_ring import key_variables
+from registry.key_source import key_variables
 
 TORCH_INDEX_VARIABLE = "HEADGATE_TORCH_INDEX"
 _HEADER = re.compile(r"^# /// script$\n(?:^#(?: .*)?$\n)+?^# ///$", re.MULTILINE)
@@ -46,14 +46,16 @@ def read_header(script: str, name: str) -> str:
 def with_torch_index(header: str, index: str | None) -> str:
     """The header with torch, and torch alone, taken from ``index``; unchanged without one.
 
-    As a further index for everything it would hide the other packages' own: uv takes a package from the
-    first index that has its name.
+    torchvision, where the header names it, comes along: it is built for one build of torch. As a further
+    index for everything it would hide the other packages' own: uv takes a package from the first index that
+    has its name.
     """
     if not index:
         return header
     quoted = index.replace("\\", "\\\\").replace('"', '\\"')
     sections = ["", "[[tool.uv.index]]", 'name = "torch"', f'url = "{quoted}"', "explicit = true", ""]
-    sections += ["[tool.uv.sources]", 'torch = { index = "torch" }']
+    packages = ["torch", *(["torchvision"] if "torchvision==" in header else [])]
+    sections += ["[tool.uv.sources]", *(f'{name} = {{ index = "torch" }}' for name in packages)]
     added = "".join(f"# {line}".rstrip() + "\n" for line in sections)
     return header.removesuffix("# ///\n") + added + "# ///\n"
 

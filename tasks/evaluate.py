@@ -1,4 +1,7 @@
-"""Evaluate: serve an artefact as it would be served, and ask it the suite; once per artefact and suite."""
+"""Evaluate: serve an artefact as it would be served, and ask it the suite; once per artefact and suite.
+
+The same server is asked the sanity gate's greedy prompts, first: ``greedy_answers`` has them from there.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,7 @@ from typing import Any
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
+from eval_suites.answers import Answer, prompts_digest
 from eval_suites.gate import is_complete
 from eval_suites.lm_eval_task import render_tasks
 from eval_suites.report import EvalReport
@@ -20,6 +24,7 @@ from registry.digest import Digest
 from registry.errors import InfrastructureError
 from registry.predicates import QUALITY
 from tasks.engine_run import engine_digest, run_engine
+from tasks.greedy_prompts import ask_prompts
 from tasks.progress import report
 from tasks.runtime import RUNTIME_ENGINE
 from tasks.serving import Served, serving
@@ -34,6 +39,16 @@ _REQUESTS = {"num_concurrent": 4, "batch_size": 32}  # keeps vLLM's batches full
 @task(cache_policy=NO_CACHE)
 def evaluate(place: Workplace, served: Served, suite: Suite, seed: int) -> EvalReport:
     """What each item of the suite scored; raises InfrastructureError unless every item did."""
+    with place.stage("evaluate", f"{served.who}: suite {suite.name}"):
+        return EvalReport.from_json(_measured(place, served, suite, seed)["report"])
+
+
+def greedy_answers(place: Workplace, served: Served, suite: Suite, seed: int) -> tuple[Answer, ...]:
+    """What the artefact answered to the sanity gate's prompts when ``evaluate`` served it for this suite."""
+    return tuple(map(Answer.from_json, _measured(place, served, suite, seed)["answers"]))
+
+
+def _measured(place: Workplace, served: Served, suite: Suite, seed: int) -> dict[str, Any]:
     inputs = {
         "weights": served.weights.set_digest,
         "runtime": served.installed.runtime.digest,
@@ -41,16 +56,16 @@ def evaluate(place: Workplace, served: Served, suite: Suite, seed: int) -> EvalR
         "settings": {name: value for name, value in os.environ.items() if name.startswith("VLLM_")},
         "serve": served.serve.digest,
         "suite": suite.digest,
+        "prompts": prompts_digest(),
         "seed": seed,
         "engine": engine_digest(ENGINE),
         "requests": _REQUESTS,
     }
-    with place.stage("evaluate", f"{served.who}: suite {suite.name}"):
-        result = place.known("evaluate", inputs)
-        if result is None or _is_old(result, place.policy.max_age(QUALITY)):
-            result = _measure(place, served, suite, seed)
-            place.keep("evaluate", inputs, result)
-    return EvalReport.from_json(result["report"])
+    result = place.known("evaluate", inputs)
+    if result is None or _is_old(result, place.policy.max_age(QUALITY)):
+        result = _measure(place, served, suite, seed)
+        place.keep("evaluate", inputs, result)
+    return result
 
 
 def _is_old(result: Mapping[str, Any], limit: timedelta | None) -> bool:
@@ -79,6 +94,8 @@ def _of_release(release: Digest, suite: Suite, seed: int) -> dict[str, Any]:
 def _measure(place: Workplace, served: Served, suite: Suite, seed: int) -> dict[str, Any]:
     tasks_dir = _write_tasks(place.run.directory / "suite", suite)
     with serving(place, served) as endpoint:
+        report("evaluate", f"{served.who}: greedy prompts")
+        answers = ask_prompts(endpoint, served.serve.max_model_len)
         report("evaluate", f"{served.who}: suite {suite.name}", 0.0)
         request = {
             "base_url": f"{endpoint.base_url}/v1/completions",
@@ -101,7 +118,12 @@ def _measure(place: Workplace, served: Served, suite: Suite, seed: int) -> dict[
             next_step=f"read the logs in {place.run.directory} and run the same command again",
         )
     at = datetime.now(UTC).isoformat(timespec="seconds")
-    return {"report": scored.to_json(), "versions": result["versions"], "at": at}
+    return {
+        "report": scored.to_json(),
+        "answers": [answer.to_json() for answer in answers],
+        "versions": result["versions"],
+        "at": at,
+    }
 
 
 def _write_tasks(folder: Path, suite: Suite) -> Path:

@@ -1,7 +1,7 @@
 """The Hugging Face client, set up for unattended use, and its failures in words a user can act on.
 
-Set up means: no telemetry, no bars of its own, no Xet (its transfers cannot be watched or stopped),
-a time limit on every request, and a way to stop a download. What is asked of the hub is for
+Set up means: no telemetry, no bars of its own, no Xet (its transfers cannot be watched or stopped), and
+a time limit on every request. What is asked of the hub is for
 ``tasks.hub_source`` to say.
 """
 
@@ -33,7 +33,7 @@ _PASSING_STATUS = (408, 429, 500, 502, 503, 504)
 # The client reads its own settings from the environment when it is imported; this process's stays untouched.
 constants.HF_HUB_DISABLE_TELEMETRY = True
 constants.HF_HUB_DISABLE_XET = True
-constants.DOWNLOAD_CHUNK_SIZE = 1 << 20  # bytes between two looks at whether to stop
+constants.DOWNLOAD_CHUNK_SIZE = 1 << 20  # bytes that are hashed and written at a time
 logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # what matters comes as an exception
 
 _Answer = TypeVar("_Answer")
@@ -74,24 +74,11 @@ def _http_client() -> httpx2.Client:
 huggingface_hub.set_client_factory(_http_client)
 
 
-class Stopped(Exception):
-    """The download was asked to stop."""
+class SilentBar(ClientBar):
+    """The client's bar, drawing nothing: progress is ours to tell."""
 
-
-def stoppable_bar(stopped: threading.Event) -> type[ClientBar]:
-    """A bar for the client that draws nothing, and ends the download at its next chunk once ``stopped``."""
-
-    class Bar(ClientBar):
-        def __init__(self, *args: Any, **options: Any) -> None:
-            super().__init__(*args, **{**options, "disable": True})  # type: ignore[no-untyped-call]
-
-        def update(self, n: float | None = 1) -> bool | None:
-            del n
-            if stopped.is_set():
-                raise Stopped
-            return None
-
-    return Bar
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **{**options, "disable": True})  # type: ignore[no-untyped-call]
 
 
 def patiently(ask: Callable[[], _Answer], endpoint: str, progress: StageProgress) -> _Answer:
@@ -100,7 +87,7 @@ def patiently(ask: Callable[[], _Answer], endpoint: str, progress: StageProgress
         try:
             return ask()
         except httpx2.HTTPError as error:
-            if not _may_pass(error):
+            if not may_pass(error):
                 raise
             progress(f"{endpoint}: {_in_short(error)}; attempt {attempt + 1} of {_ATTEMPTS}", None)
             time.sleep(attempt)
@@ -123,7 +110,7 @@ def explain(error: BaseException, repo_id: str, revision: str, endpoint: str) ->
             f"the hub at {endpoint} cannot be reached",
             why=_in_short(error),
             next_step="check the network, or HF_ENDPOINT if another hub was meant, and run the same command "
-            "again: whole files are kept",
+            "again: what arrived is kept",
         )
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         return InfrastructureError(
@@ -133,7 +120,7 @@ def explain(error: BaseException, repo_id: str, revision: str, endpoint: str) ->
     return InfrastructureError(
         f"{repo_id} at {revision} could not be downloaded from {endpoint}",
         why=f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no reason given'}",
-        next_step="run the same command again: whole files are kept",
+        next_step="run the same command again: what arrived is kept",
     )
 
 
@@ -161,14 +148,15 @@ def _explain_answer(
         )
     return InfrastructureError(
         f"the hub at {endpoint} answered {status} when asked for {repo_id} at {revision}",
-        next_step="run the same command again in a while: whole files are kept",
+        next_step="run the same command again in a while: what arrived is kept",
     )
 
 
-def _may_pass(error: httpx2.HTTPError) -> bool:
+def may_pass(error: Exception) -> bool:
+    """Whether asking again may help."""
     if isinstance(error, errors.HfHubHTTPError):
         return error.response.status_code in _PASSING_STATUS
-    return not isinstance(error, OutOfPatience)
+    return isinstance(error, httpx2.HTTPError) and not isinstance(error, OutOfPatience)
 
 
 def _in_short(error: httpx2.HTTPError) -> str:

@@ -1,246 +1,139 @@
-"""Models from a hub: a revision resolved to one commit, exactly its admitted files downloaded, each verified.
+"""Models from a hub: a revision resolved to one commit, and that commit's files.
 
-The client does not compare contents with the hub's checksums: a file of the right length passes, a
-local one changed under intact metadata is not looked at again, and with the hub away an incomplete
-folder can be handed out as it is. So nothing the client returns is believed; every file is hashed
-against the listing of the commit. Whole files outlive a kill; half of one is downloaded again.
+The client does not compare contents with the hub's checksums: a file of the right length passes, a local
+one changed under intact metadata is not looked at again, and with the hub away an incomplete folder can be
+handed out as it is. So only its transfers are used, file by file; nothing it believes about a folder is.
 """
 
 from __future__ import annotations
 
-import fcntl
-import glob
-import os
 import re
-import shutil
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
-from pathlib import Path
-from threading import Event
+import time
+from contextlib import suppress
+from typing import BinaryIO, cast
 
 import httpx2
-from huggingface_hub import HfApi, RepoFile, constants, errors, snapshot_download
+from huggingface_hub import HfApi, RepoFile, constants, errors, hf_hub_url
+from huggingface_hub.file_download import http_get
 
-from registry.admission import admit
 from registry.errors import InfrastructureError, UsageError
-from registry.manifest import Manifest
-from tasks.disk import in_words, require_space
-from tasks.hub_client import QUICK, explain, patience, patiently, stoppable_bar
-from tasks.hub_verify import HubFile, read_configurations, refuse_bad, verified
-from tasks.progress import StageProgress, progress_of
+from tasks.arriving_file import ArrivingFile
+from tasks.checksum import Checksum
+from tasks.hub_client import QUICK, SilentBar, explain, may_pass, patience, patiently
+from tasks.progress import StageProgress
+from tasks.source import Listing, SourceFile
 
-_URI = re.compile(r"hf://([A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)")
+_URI = re.compile(r"hf://(datasets/)?([A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
-_POLL = 0.3  # seconds between two looks at how far the download is
-_STOP = 5.0  # seconds a download gets to notice that it was stopped
-_WORKERS = 4
-_FETCH = progress_of("fetch")
+_ATTEMPTS = 5  # without a new byte, for one file
+_RANGE_NOT_SATISFIABLE = 416
 # The last two: a server that is no hub may answer with JSON of another shape.
 _FAILURES = (httpx2.HTTPError, OSError, ValueError, LookupError, TypeError)
 
 
-@dataclass(frozen=True)
-class ResolvedModel:
-    """A repository at one commit, as the hub lists it. ``endpoint`` is the hub that was asked."""
+class HubSource:
+    """``hf://ORG/NAME``, or ``hf://datasets/ORG/NAME``, on the hub at ``endpoint``; None is the public one.
 
-    repo_id: str
-    requested_revision: str
-    commit: str
-    files: tuple[HubFile, ...]
-    endpoint: str
-
-    @property
-    def where(self) -> str:
-        """The repository and commit, for people."""
-        return f"{self.repo_id}@{self.commit[:12]}"
-
-
-def resolve(
-    uri: str,
-    revision: str,
-    *,
-    endpoint: str | None,
-    token: str | None,
-    progress: StageProgress = _FETCH,
-) -> ResolvedModel:
-    """The commit a revision of ``hf://ORG/NAME`` is at now, and the files it has.
-
-    ``endpoint`` None is the public hub. Raises UsageError (malformed, unknown, not allowed) or
+    Raises UsageError for a malformed address. Its methods raise UsageError (unknown, not allowed) or
     InfrastructureError; an unreachable hub is one within half a minute.
     """
-    match = _URI.fullmatch(uri)
-    if not match:
-        raise UsageError(
-            f"{uri!r} is not a model's address",
-            next_step="write hf://ORG/NAME; the revision has a key of its own",
+
+    def __init__(self, uri: str, *, endpoint: str | None, token: str | None) -> None:
+        match = _URI.fullmatch(uri)
+        if not match:
+            raise UsageError(
+                f"{uri!r} is not a model's address",
+                next_step="write hf://ORG/NAME; the revision has a key of its own",
+            )
+        self._uri, self._repo_id = uri, match[2]
+        self._kind = "dataset" if match[1] else "model"
+        self._endpoint = (endpoint or constants.ENDPOINT).rstrip("/")
+        self._api = HfApi(endpoint=self._endpoint, token=token or False)
+        allowed = {"Authorization": f"Bearer {token}"} if token else {}
+        # Compressed, a half could not be gone on with.
+        self._headers = {"User-Agent": "headgate", "Accept-Encoding": "identity", **allowed}
+
+    def resolve(self, revision: str, progress: StageProgress) -> Listing:
+        """The commit a revision is at now, and the files it has."""
+        try:
+            with patience():
+                commit = patiently(lambda: self._commit(revision), self._endpoint, progress)
+                tree = self._api.list_repo_tree(
+                    self._repo_id, recursive=True, revision=commit, repo_type=self._kind
+                )
+                files = tuple(_file(entry) for entry in tree if isinstance(entry, RepoFile))
+        except _FAILURES as error:
+            raise explain(error, self._repo_id, revision, self._endpoint) from error
+        return Listing(self._uri, revision, commit, files, f"{self._repo_id}@{commit[:12]}")
+
+    def pull(self, listing: Listing, file: SourceFile, out: ArrivingFile) -> None:
+        """The rest of the file, asked for again as long as bytes come; the caller sees if it is whole."""
+        url = hf_hub_url(
+            self._repo_id,
+            file.path,
+            revision=listing.commit,
+            endpoint=self._endpoint,
+            repo_type=self._kind,
         )
-    repo_id, where = match[1], (endpoint or constants.ENDPOINT).rstrip("/")
-    api = HfApi(endpoint=where, token=token or False)
-    try:
-        with patience():
-            commit = patiently(lambda: _commit(api, repo_id, revision), where, progress)
-            tree = api.list_repo_tree(repo_id, recursive=True, revision=commit)
-            files = tuple(_hub_file(entry) for entry in tree if isinstance(entry, RepoFile))
-    except _FAILURES as error:
-        raise explain(error, repo_id, revision, where) from error
-    return ResolvedModel(repo_id, revision, commit, files, where)
+        failed = 0
+        while True:
+            before = out.tell()
+            try:
+                http_get(
+                    url,
+                    cast("BinaryIO", out),
+                    resume_size=before,
+                    headers=self._headers,
+                    tqdm_class=SilentBar,
+                )
+            except errors.RevisionNotFoundError:
+                raise self._gone(listing) from None
+            except _FAILURES as error:
+                failed = failed + 1 if out.tell() <= before else 1
+                if not _mended(error, out) and (failed >= _ATTEMPTS or not may_pass(error)):
+                    raise explain(error, self._repo_id, listing.commit, self._endpoint) from error
+                time.sleep(failed / 2)
+            else:
+                return
 
+    def _commit(self, revision: str) -> str:
+        commit = self._api.repo_info(
+            self._repo_id, revision=revision, repo_type=self._kind, timeout=QUICK
+        ).sha
+        if not commit or not _COMMIT.fullmatch(commit):
+            raise InfrastructureError(
+                f"the hub at {self._endpoint} gave no commit for {self._repo_id} at {revision}",
+                why=f"it answered {commit!r}, and a commit has 40 hex digits",
+                next_step="check that HF_ENDPOINT is a model hub",
+            )
+        return commit
 
-def download(
-    resolved: ResolvedModel, dest: Path, *, token: str | None, progress: StageProgress = _FETCH
-) -> Manifest:
-    """The admitted files of the resolved commit in ``dest``, every one verified.
-
-    ``progress`` gets bytes in words and as a fraction. A folder of an earlier, killed download is gone
-    on with. Raises Refused (no safetensors, custom code, contents that stay wrong when downloaded
-    twice), UsageError (access) or InfrastructureError (hub, disk, a commit that is gone).
-    """
-    taken = set(admit((file.path for file in resolved.files), resolved.where).taken)
-    wanted = [file for file in resolved.files if file.path in taken]
-    dest.mkdir(parents=True, exist_ok=True)
-    with _alone_in(dest, progress):
-        _drop_halves(dest)
-        missing = sum(file.size for file in wanted) - _present(dest, wanted)
-        require_space(dest, missing, f"the files of {resolved.where}")
-        _still_there(resolved, token, progress)
-        _pull(resolved, dest, wanted, token, progress)
-        entries, bad = verified(dest, wanted, progress)
-        if bad:
-            progress(f"{bad[0].path} is not what the hub promised; downloading it again", None)
-            again = [file for file in wanted if file.path in {mismatch.path for mismatch in bad}]
-            _forget(dest, again)
-            _pull(resolved, dest, again, token, progress)
-            mended, bad = verified(dest, again, progress)
-            refuse_bad(bad, resolved.where)
-            entries |= mended
-        read_configurations(dest, entries, resolved.where)
-    return Manifest(entries)
-
-
-def _commit(api: HfApi, repo_id: str, revision: str) -> str:
-    commit = api.model_info(repo_id, revision=revision, timeout=QUICK).sha
-    if not commit or not _COMMIT.fullmatch(commit):
-        raise InfrastructureError(
-            f"the hub at {api.endpoint} gave no commit for {repo_id} at {revision}",
-            why=f"it answered {commit!r}, and a commit has 40 hex digits",
-            next_step="check that HF_ENDPOINT is a model hub",
+    def _gone(self, listing: Listing) -> InfrastructureError:
+        now = "no commit any more"
+        with suppress(*_FAILURES, InfrastructureError), patience():
+            now = patiently(lambda: self._commit(listing.revision), self._endpoint, _quietly)
+        return InfrastructureError(
+            f"{self._repo_id} changed while it was fetched: commit {listing.commit} is gone from the hub",
+            why=f"{listing.revision!r} was at that commit when the release began, and is at {now} now",
+            next_step="run the same command again to release what is there now",
         )
-    return commit
 
 
-def _hub_file(entry: RepoFile) -> HubFile:
+def _quietly(_message: str, _fraction: float | None) -> None:
+    """For a question whose answer only completes an error."""
+
+
+def _mended(error: Exception, out: ArrivingFile) -> bool:
+    """Whether giving up the half helps: the server has no such range, so it is of something else."""
+    response = getattr(error, "response", None)
+    if getattr(response, "status_code", None) != _RANGE_NOT_SATISFIABLE or not out.tell():
+        return False
+    out.restart()
+    return True
+
+
+def _file(entry: RepoFile) -> SourceFile:
     if entry.lfs:
         # The git object of such a file is a pointer, so its sha1 says nothing about the content.
-        return HubFile(entry.path, entry.lfs.size, entry.lfs.sha256, None)
-    return HubFile(entry.path, entry.size, None, entry.blob_id)
-
-
-def _still_there(resolved: ResolvedModel, token: str | None, progress: StageProgress) -> None:
-    """Raises InfrastructureError when the hub is away or the commit gone; asked before the long part."""
-    api = HfApi(endpoint=resolved.endpoint, token=token or False)
-    where = resolved.endpoint
-    try:
-        with patience():
-            patiently(lambda: _commit(api, resolved.repo_id, resolved.commit), where, progress)
-    except errors.RevisionNotFoundError:
-        raise _gone(resolved, token) from None
-    except _FAILURES as error:
-        raise explain(error, resolved.repo_id, resolved.commit, where) from error
-
-
-def _gone(resolved: ResolvedModel, token: str | None) -> InfrastructureError:
-    now = "no commit any more"
-    with suppress(*_FAILURES):
-        api = HfApi(endpoint=resolved.endpoint, token=token or False)
-        now = _commit(api, resolved.repo_id, resolved.requested_revision)
-    return InfrastructureError(
-        f"{resolved.repo_id} changed while it was fetched: commit {resolved.commit} is gone from the hub",
-        why=f"{resolved.requested_revision!r} was at that commit when the release began, and is at {now} now",
-        next_step="run the same command again to release what is there now",
-    )
-
-
-def _pull(
-    resolved: ResolvedModel,
-    dest: Path,
-    wanted: Sequence[HubFile],
-    token: str | None,
-    progress: StageProgress,
-) -> None:
-    """Have the client put these files into ``dest``, in a thread, so that this one can show and stop it."""
-    stopped = Event()
-    pool = ThreadPoolExecutor(max_workers=1)
-    work = pool.submit(
-        snapshot_download,
-        resolved.repo_id,
-        revision=resolved.commit,
-        local_dir=dest,
-        cache_dir=dest / ".cache" / "none",  # another's cache is not verified, so it is not used
-        allow_patterns=[glob.escape(file.path) for file in wanted],
-        endpoint=resolved.endpoint,
-        token=token or False,
-        max_workers=_WORKERS,
-        tqdm_class=stoppable_bar(stopped),
-    )
-    total = sum(file.size for file in wanted)
-    try:
-        while not wait([work], _POLL).done:
-            done = _present(dest, wanted)
-            progress(f"{in_words(done)} of {in_words(total)}", done / max(total, 1))
-        work.result()
-    except errors.RevisionNotFoundError:
-        raise _gone(resolved, token) from None
-    except _FAILURES as error:
-        raise explain(error, resolved.repo_id, resolved.commit, resolved.endpoint) from error
-    finally:
-        stopped.set()
-        wait([work], _STOP)
-        pool.shutdown(wait=False)
-
-
-def _present(dest: Path, wanted: Sequence[HubFile]) -> int:
-    """Bytes of the wanted files that are on disk, whole or being written."""
-    whole = sum(min(_size(dest / file.path), file.size) for file in wanted)
-    return whole + sum(map(_size, _halves(dest)))
-
-
-def _size(path: Path) -> int:
-    try:
-        return path.stat().st_size
-    except OSError:
-        return 0
-
-
-def _halves(dest: Path) -> list[Path]:
-    return list((dest / ".cache" / "huggingface" / "download").rglob("*.incomplete"))
-
-
-def _drop_halves(dest: Path) -> None:
-    """Remove what a killed download left half-written: the client names such files anew each time."""
-    for path in _halves(dest):
-        path.unlink(missing_ok=True)
-
-
-def _forget(dest: Path, files: Sequence[HubFile]) -> None:
-    """Remove these files and all the client believes about the folder."""
-    for file in files:
-        (dest / file.path).unlink(missing_ok=True)
-    shutil.rmtree(dest / ".cache", ignore_errors=True)
-
-
-@contextmanager
-def _alone_in(dest: Path, progress: StageProgress) -> Iterator[None]:
-    """Hold the folder: two runs that want the same model download it one after the other."""
-    folder = os.open(dest, os.O_RDONLY | os.O_DIRECTORY)  # locked itself: a lock file would be one more in it
-    try:
-        try:
-            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            progress("another run downloads this model; waiting for it", None)
-            fcntl.flock(folder, fcntl.LOCK_EX)
-        dest.mkdir(parents=True, exist_ok=True)  # the other run may have moved its files on
-        yield
-    finally:
-        os.close(folder)
+        return SourceFile(entry.path, entry.lfs.size, Checksum("sha256", entry.lfs.sha256))
+    return SourceFile(entry.path, entry.size, Checksum("git-sha1", entry.blob_id))

@@ -14,20 +14,19 @@ from functools import cached_property
 from itertools import groupby
 from pathlib import Path
 
-from fleet.local_files import FleetFiles
 from fleet.router import ReplicaSpec
-from fleet.status import RolloutStatus
 from registry.alias_log import all_aliases, history
 from registry.alias_move import Move
-from registry.errors import InfrastructureError, UsageError
+from registry.errors import InfrastructureError
 from registry.garbage import IN_A_FLEET, Kind, Retention, live_names, live_versions
 from registry.manifest import Manifest
 from registry.manifests import read_manifest
 from registry.open_store import open_registry
 from registry.pins import list_pins
-from registry.publish import get_version
+from registry.publish import find_version
 from registry.store import Store
 from registry.version import ModelVersion
+from tasks.fleet_records import known_fleets
 from tasks.workplace import Workplace
 
 _MALFORMED = (OSError, ValueError, KeyError, TypeError, AttributeError)
@@ -80,13 +79,14 @@ class LiveVersions:
     @cached_property
     def _replicas(self) -> list[ReplicaSpec]:
         """What the local fleets serve, are about to serve, or go back to."""
-        store, folder = self.place.fleet_store, self.place.home.fleets
-        specs: list[ReplicaSpec] = []
-        for key in store.list("rollouts/"):
-            specs += _status_specs(key, store.get(key))
-        for fleet in sorted(folder.iterdir()) if folder.is_dir() else ():
-            specs += _desired_specs(fleet)
-        return specs
+        try:
+            return [spec for fleet in known_fleets(self.place.home) for spec in fleet.replicas]
+        except InfrastructureError as problem:
+            raise InfrastructureError(
+                f"It cannot be told what is live, and nothing was removed: {problem.what}",
+                why=problem.why,
+                next_step=problem.next_step,
+            ) from problem
 
     def _folders(self, spec: ReplicaSpec) -> Iterator[str]:
         """The weights folders a replica loads from, by the request file in its command."""
@@ -109,27 +109,10 @@ def _whole(moves: list[Move]) -> list[Move]:
 
 def _versions(store: Store, live: dict[str, list[str]]) -> Iterator[ModelVersion]:
     for reference, reasons in live.items():
-        try:
-            yield get_version(store, reference)
-        except UsageError as missing:
-            if reasons != [IN_A_FLEET]:
-                raise _unknown(f"the version {reference} ({', '.join(reasons)})", missing) from missing
-
-
-def _status_specs(key: str, data: bytes | None) -> list[ReplicaSpec]:
-    try:
-        status = RolloutStatus.from_json(json.loads(data)) if data else None
-    except _MALFORMED as problem:
-        raise _unknown(f"the rollout status {key}", problem) from problem
-    return [spec for spec in (status.canary, status.stable) if spec] if status else []
-
-
-def _desired_specs(folder: Path) -> list[ReplicaSpec]:
-    try:
-        desired = FleetFiles(folder).read_desired()
-    except _MALFORMED as problem:
-        raise _unknown(f"what the fleet {folder.name} wants", problem) from problem
-    return list(desired.replicas) if desired else []
+        if version := find_version(store, reference):
+            yield version
+        elif reasons != [IN_A_FLEET]:
+            raise _unknown(f"the version {reference} ({', '.join(reasons)})", LookupError("it is not there"))
 
 
 def _manifests(store: Store, version: ModelVersion) -> list[Manifest]:

@@ -5,22 +5,26 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
+from fleet.roster import reference_of
 from fleet.router import ReplicaSpec
 from fleet.status import Phase, RolloutStatus
 from registry.alias import Alias
 from registry.alias_log import get_aliases
 from registry.counting import newest_of
 from registry.errors import HeadgateError, Inconclusive, InfrastructureError, Refused, RolledBack, UsageError
-from registry.evidence import Evidence, evidence_about, list_evidence
+from registry.evidence import Evidence, list_evidence
 from registry.manifests import load_manifest
-from registry.policy import insist
+from registry.open_case import open_case
+from registry.policy import exemption, insist
 from registry.predicates import ROLLOUT
 from registry.sweep import missing_bytes
 from registry.version import ModelVersion
 from tasks.attest import attach
+from tasks.fleet_records import load_status
+from tasks.keep_weights import bring_back
+from tasks.progress import report
 from tasks.publish import point
 from tasks.record import check_means, record_once
-from tasks.roll_out import load_status
 from tasks.runtime import runtime_of
 from tasks.serving import Served, replica
 from tasks.summary import publish_timeline
@@ -35,8 +39,10 @@ def check_evidence(place: Workplace, version: ModelVersion) -> None:
     """
     check_means(place)
     get_aliases(place.store, place.trust, version.name, version.gpu_class)
-    found = evidence_about(place.store, version, place.trust)
-    insist(place.policy, Alias.PRODUCTION, version, found, datetime.now(UTC), place.trust)
+    case = open_case(place.store, version, place.trust, datetime.now(UTC))
+    insist(place.policy, Alias.PRODUCTION, case)
+    if exempt := exemption(case):
+        report("policy", exempt, 1.0)
 
 
 def replica_of(place: Workplace, version: ModelVersion) -> ReplicaSpec:
@@ -51,6 +57,7 @@ def replica_of(place: Workplace, version: ModelVersion) -> ReplicaSpec:
             why=f"it lists files that are {weights.set_digest}; what was judged is {version.weights_set}",
             next_step="find out who writes to the store, and restore the record from a backup",
         )
+    bring_back(place, version, weights)
     if gone := missing_bytes(version, weights, place.blobs, place.layout):
         raise UsageError(
             f"{version.reference} is not on this machine",
@@ -61,6 +68,12 @@ def replica_of(place: Workplace, version: ModelVersion) -> ReplicaSpec:
     # Users ask for the model by its registry name, whichever version answers.
     served = Served(version.name, weights, version.serve, installed)
     return replica(place, served, revision=_revision(version))
+
+
+def production_revision(place: Workplace, version: ModelVersion) -> str | None:
+    """The revision that the alias ``production`` names for this model and GPU class, if it names one."""
+    number = get_aliases(place.store, place.trust, version.name, version.gpu_class).production
+    return f"{version.name}-v{number}" if number else None
 
 
 def past_rollout(place: Workplace, version: ModelVersion, fleet_name: str) -> dict[str, Any] | None:
@@ -131,10 +144,12 @@ def _ended(version: ModelVersion, status: RolloutStatus) -> HeadgateError:
     if status.phase is Phase.ROLLED_BACK:
         return _rolled_back(version, status.reason)
     if status.phase is Phase.PAUSED:
+        stable = reference_of(status.stable) if status.stable else "the stable version"
         return Inconclusive(
             f"the rollout of {version.reference} is paused at {status.weight} %",
             why=status.reason,
-            next_step=f"`headgate promote {version.reference}` goes on, with more traffic",
+            next_step=f"`headgate promote {version.reference}` goes on, with more traffic; "
+            f"`headgate promote {stable}` gives it up",
         )
     return InfrastructureError(
         f"the rollout of {version.reference} failed, and every request is back on stable",

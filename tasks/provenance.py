@@ -18,8 +18,9 @@ def record_fetch(place: Workplace, source: Fetched) -> None:
     facts = {
         "stage": FETCH,
         "parameters": {"uri": source.uri},
-        "dependencies": {source.uri: {"gitCommit": source.commit}},
+        "dependencies": {source.uri: _pinned(source.commit)},
         "versions": {},
+        **source.terms.to_json(),
     }
     record_once(place, FETCH, source.manifest.set_digest, None, facts)
 
@@ -36,5 +37,11 @@ def record_quantize(place: Workplace, source: Manifest, weights: Quantized) -> N
         "parameters": dict(weights.recipe),
         "dependencies": dependencies,
         "versions": dict(weights.engine),
+        **weights.made_on,
     }
     record_once(place, QUANTIZE, weights.manifest.set_digest, None, facts)
+
+
+def _pinned(commit: str) -> dict[str, str]:
+    algorithm, colon, value = commit.partition(":")
+    return {algorithm: value} if colon else {"gitCommit": commit}

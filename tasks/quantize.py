@@ -1,10 +1,10 @@
-"""Quantize: hand the source weights and a recipe to an engine, and keep what it wrote."""
+"""Quantize: choose an engine for a recipe, hand it the source weights, and keep what it wrote."""
 
 from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,69 +12,97 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from registry.digest import Digest
-from registry.errors import UsageError
 from registry.manifest import Manifest
+from tasks.calibration import calibration_file
 from tasks.disk import require_space
+from tasks.engine_choice import Choice, choose_engine
 from tasks.engine_run import engine_digest, run_engine
+from tasks.machine import this_machine
+from tasks.model_facts import model_of
+from tasks.progress import report
+from tasks.recipe import Recipe
 from tasks.workplace import Workplace
 
 _TIMEOUT = 24 * 3600.0  # seconds; users report eight hours for a 67B model (AutoAWQ issue 299)
-_ENGINES = {"autoawq": "awq_autoawq"}
+_SCRIPTS = {"autoawq": "awq_autoawq", "llm-compressor": "quantize_llmcompressor"}
+NOT_QUANTIZED: Mapping[str, Any] = {"engine": "none"}
+"""The recipe of weights that are published as they came."""
 
 
 @dataclass(frozen=True)
 class Quantized:
-    """The weights that ship, and the packages that made them."""
+    """The weights that ship, the recipe as it was followed, and what made them.
+
+    ``engine`` are the packages' versions; ``made_on`` what else decides the bytes, or tells of the work:
+    device, digest of the calibration samples, layers, seconds.
+    """
 
     manifest: Manifest
     recipe: Mapping[str, Any]
     engine: Mapping[str, str] = field(default_factory=dict)
+    made_on: Mapping[str, Any] = field(default_factory=dict)
 
 
 @task(cache_policy=NO_CACHE)
-def quantize(place: Workplace, source: Manifest, engine: str, recipe: Mapping[str, Any]) -> Quantized:
-    """The source quantized by the recipe: the keys of the spec's ``quantize`` section but ``engine``.
+def quantize(
+    place: Workplace, source: Manifest, recipe: Recipe, gpu_class: str, token_secret: str | None = None
+) -> Quantized:
+    """The source quantized by the recipe, for servers of this GPU class.
 
-    Raises UsageError for a model or recipe the engine cannot do, before it spends time on it.
+    ``token_secret`` names the Prefect Secret that opens calibration texts on a hub, as in ``fetch``.
+
+    Raises UsageError for a model or recipe that no engine, or no server there, can do, before time is spent.
     """
-    if engine == "none":
-        return Quantized(source, {"engine": "none"})
-    calibration = _calibration(Path(recipe["calibration"]))
-    recorded = {**recipe, "engine": engine, "calibration": str(calibration)}
-    script = _ENGINES[engine]
-    inputs = {"weights": source.set_digest, "recipe": recorded, "engine": engine_digest(script)}
-    with place.stage("quantize", f"{engine}, {recipe['bits']} bits, group size {recipe['group_size']}"):
-        result = place.staged("quantize", inputs, lambda: _run(place, source, script, recipe))
-    return Quantized(Manifest.from_json(result["manifest"]), recorded, result["versions"])
+    with place.stage("quantize", str(recipe)):
+        texts = calibration_file(place, recipe.calibration, token_secret)
+        choice = choose(place, source, recipe, gpu_class)
+        report("quantize", f"{choice.engine}: {choice.why}")
+        followed = replace(recipe, engine=choice.engine, calibration=str(_kept(place, texts)))
+        result = place.staged(
+            "quantize", _inputs(source, followed), lambda: make(place, source, followed, texts)
+        )
+    return Quantized(
+        Manifest.from_json(result["manifest"]), followed.to_json(), result["versions"], result["made_on"]
+    )
 
 
-def _calibration(path: Path) -> Digest:
-    try:
-        return Digest.of_file(path)
-    except OSError as error:
-        raise UsageError(
-            f"the calibration texts {path} cannot be read",
-            why=error.strerror or str(error),
-            next_step='name a JSONL file of {"text": ...} lines under quantize.calibration',
-        ) from error
+def choose(place: Workplace, source: Manifest, recipe: Recipe, gpu_class: str) -> Choice:
+    """The engine for the recipe on this machine; raises UsageError when there is none."""
+    return choose_engine(recipe, model_of(place.blobs, source), this_machine(), gpu_class)
 
 
-def _run(place: Workplace, source: Manifest, script: str, recipe: Mapping[str, Any]) -> dict[str, Any]:
+def make(place: Workplace, source: Manifest, recipe: Recipe, texts: Path) -> dict[str, Any]:
+    """Run the recipe's engine, whatever is kept of it; the new weights are in the blob store."""
     output = place.run.directory / "quantized"
     require_space(place.run.directory, source.size, "the quantized weights")  # never more than the source
     shutil.rmtree(output, ignore_errors=True)
     request = {
         "source_dir": str(place.unpacked(source)),
         "output_dir": str(output),
-        "bits": recipe["bits"],
-        "group_size": recipe["group_size"],
-        "zero_point": recipe["zero_point"],
-        "calibration_texts_file": recipe["calibration"],
-        "num_samples": recipe["samples"],
-        "sequence_length": recipe["sequence_length"],
-        "seed": recipe["seed"],
+        "method": recipe.method,
+        "bits": recipe.bits,
+        "group_size": recipe.group_size,
+        "zero_point": recipe.zero_point,
+        "ignore": list(recipe.ignore),
+        "calibration_texts_file": str(texts),
+        "num_samples": recipe.samples,
+        "sequence_length": recipe.sequence_length,
+        "seed": recipe.seed,
     }
-    result = run_engine(script, request, place.run, timeout=_TIMEOUT, stage="quantize")
+    result = run_engine(_SCRIPTS[recipe.engine], request, place.run, timeout=_TIMEOUT, stage="quantize")
     manifest = place.blobs.add_tree(output)
     shutil.rmtree(output)
-    return {"manifest": manifest.to_json(), "versions": result["versions"]}
+    told = {name: value for name, value in result.items() if name not in {"ok", "versions"}}
+    return {"manifest": manifest.to_json(), "versions": result["versions"], "made_on": told}
+
+
+def _kept(place: Workplace, texts: Path) -> Digest:
+    """The texts as a blob: what is needed to make the weights again must not hang on a user's file."""
+    copy = place.run.directory / "calibration.jsonl"
+    shutil.copyfile(texts, copy)
+    return place.blobs.add_file(copy)
+
+
+def _inputs(source: Manifest, recipe: Recipe) -> dict[str, Any]:
+    script = _SCRIPTS[recipe.engine]
+    return {"weights": source.set_digest, "recipe": recipe.to_json(), "engine": engine_digest(script)}

@@ -15,7 +15,8 @@ from registry.errors import HeadgateError
 from registry.garbage import Retention
 from registry.oci_auth import docker_credentials
 from registry.oci_client import OciClient
-from registry.reconcile import Problem, Reconciler
+from registry.problem import Problem
+from registry.reconcile import Reconciler
 from registry.sweep import missing_bytes
 from tasks.actor import actor
 from tasks.live_versions import LiveVersions
@@ -29,22 +30,25 @@ _STAGE = "reconcile"
 def reconcile(place: Workplace, *, apply: bool) -> dict[str, Any]:
     """Each problem with what helps, and whether that was done; nothing is changed unless ``apply``.
 
-    ``left`` counts those that somebody has to see to. Raises InfrastructureError when the store fails.
+    ``left`` counts those that somebody has to see to, ``unseen`` places that could not be looked at. Raises
+    InfrastructureError when the store fails.
     """
     with place.stage(_STAGE, "looking for what is not whole"):
         found = [_told(problem, apply=apply) for problem in _problems(place)]
-    left = sum(not (row["mended"] or row["harmless"]) for row in found)
-    return {"applied": apply, "problems": found, "left": left}
+    unseen = sum(row["unseen"] for row in found)
+    left = sum(not (row["mended"] or row["harmless"] or row["unseen"]) for row in found)
+    return {"applied": apply, "problems": found, "left": left, "unseen": unseen}
 
 
 def _told(problem: Problem, *, apply: bool) -> dict[str, Any]:
     report(_STAGE, problem.what)
-    row = {"what": problem.what, "remedy": problem.remedy, "harmless": problem.harmless, "mended": False}
+    row = {"what": problem.what, "remedy": problem.remedy, "mended": False}
+    row |= {"harmless": problem.harmless, "unseen": problem.unseen}
     if apply and problem.mend:
         try:
             row["mended"] = problem.mend()
         except HeadgateError as error:
-            row["remedy"] = f"{problem.remedy}: {error}"
+            row["remedy"] = f"{problem.remedy}, which failed: {error}"
     return row
 
 
@@ -69,7 +73,8 @@ def _incomplete(place: Workplace, now: datetime) -> Iterator[Problem]:
         needed = Retention(rollbacks=0, rollback_seconds=0)  # what a collection may have taken is no problem
         versions = LiveVersions(place, needed, now).versions
     except HeadgateError as problem:
-        yield Problem(str(problem), "until then garbage collection removes nothing")
+        remedy = f"{problem.next_step}; until then garbage collection removes nothing".lstrip("; ")
+        yield Problem(problem.problem, remedy)
         return
     for version, manifests in versions:
         weights = next(m for m in manifests if m.set_digest == version.weights_set)

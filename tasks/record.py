@@ -8,16 +8,20 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
+from eval_suites import sanity_report
+from eval_suites.answers import prompts_digest
 from eval_suites.gate_report import to_markdown
 from eval_suites.suite import Suite
-from judging.verdict import Outcome, Verdict
+from judging.verdict import FailureClass, Outcome, Verdict
 from registry.alias_chain import check_mover
 from registry.counting import dated, misdated, newest_of, suite_of
 from registry.digest import Digest, canonical_json
-from registry.errors import GateFailed, HeadgateError, Inconclusive, InfrastructureError
+from registry.errors import GateFailed, HeadgateError, Inconclusive, InfrastructureError, UsageError
 from registry.evidence import Evidence, list_evidence, record
-from registry.predicates import QUALITY, SCAN, is_document
+from registry.manifest import Manifest
+from registry.predicates import QUALITY, SANITY, SCAN, is_document
 from tasks.scan import Scanned
+from tasks.serving import Served
 from tasks.summary import write_report
 from tasks.workplace import Workplace
 
@@ -35,11 +39,34 @@ def record_quality(place: Workplace, suite: Suite, release: Digest, verdict: Ver
     facts = {"suite": suite.name, "suite_digest": str(suite.digest)}
     record_once(place, QUALITY, release, verdict, facts)
     if not verdict.passed:
-        kind = _QUALITY_ERRORS[verdict.outcome]
+        kind = _GATE_ERRORS[verdict.outcome]
         raise kind(
             f"the quality gate said {verdict.outcome}; nothing was published",
             why="; ".join(verdict.reasons()),
             next_step=f"read {report}",
+        )
+
+
+def record_sanity(
+    place: Workplace, source: Manifest, weights: Manifest, verdict: Verdict, served: Served | None = None
+) -> None:
+    """Keep the sanity gate's verdict on weights, and how they were ``served``; raises unless it passed."""
+    report = write_report(place, "sanity-report", sanity_report.to_markdown(verdict))
+    facts = {"source": str(source.set_digest)}
+    if served is not None:
+        facts |= {
+            "prompts": str(prompts_digest()),
+            "runtime": str(served.installed.runtime.digest),
+            "serve": str(served.serve.digest),
+        }
+    record_once(place, SANITY, weights.set_digest, verdict, facts)
+    if not verdict.passed:
+        config = verdict.failure_class is FailureClass.CONFIG
+        kind = UsageError if config else _GATE_ERRORS[verdict.outcome]
+        raise kind(
+            f"the sanity gate said {verdict.outcome} of the quantized weights; nothing was published",
+            why="; ".join(verdict.reasons()),
+            next_step=f"read {report}; another recipe or engine under quantize may do better",
         )
 
 
@@ -56,7 +83,7 @@ def record_scan(place: Workplace, release: Digest, scanned: Scanned) -> None:
         )
 
 
-_QUALITY_ERRORS: dict[Outcome, type[HeadgateError]] = {
+_GATE_ERRORS: dict[Outcome, type[HeadgateError]] = {
     Outcome.FAIL: GateFailed,
     Outcome.INCONCLUSIVE: Inconclusive,
     Outcome.ERROR: InfrastructureError,

@@ -24,12 +24,16 @@ def write_report(place: Workplace, key: str, markdown: str) -> Path:
 
 
 def summarize_release(
-    place: Workplace, version: ModelVersion, quality: Verdict, scanned: Scanned
+    place: Workplace, version: ModelVersion, sanity: Verdict, quality: Verdict, scanned: Scanned
 ) -> dict[str, Any]:
     """What a release came to, as plain values; also written as the release summary."""
     result: dict[str, Any] = {
         "version": version.reference,
-        "verdicts": {"quality": str(quality.outcome), "scan": str(scanned.verdict.outcome)},
+        "verdicts": {
+            "sanity": str(sanity.outcome),
+            "quality": str(quality.outcome),
+            "scan": str(scanned.verdict.outcome),
+        },
         "scan": scanned.acceptance.message,
         "digests": {
             "release": str(version.release_digest),

@@ -17,7 +17,7 @@ from typing import Any
 
 from examples.quickstart.hub import HubServer
 from examples.quickstart.noise import add_noise
-from flows.promote import promote_if_new
+from flows.promote import promote_if_new, target_of
 from flows.release import release
 from flows.spec import Quantize, QuantizeEngine, ReleaseSpec, load_spec
 from registry.digest import Digest
@@ -27,7 +27,6 @@ from registry.manifests import load_manifest
 from registry.publish import get_version
 from tasks.engine_run import engine_digest, run_engine
 from tasks.process import background_process
-from tasks.roll_out import check_port
 from tasks.runtime import check_libnuma
 from tasks.workplace import Workplace, open_workplace
 
@@ -52,7 +51,7 @@ def walk(model: str | None = None, port: int | None = None) -> dict[str, Any]:
     spec = _spec(model, port)
     with open_workplace() as place:
         check_libnuma()
-        check_port(place.home, spec.rollout.fleet, spec.rollout.port)
+        target_of(place, spec.registry.name, spec.rollout)  # a fleet or port it cannot have
         repos = {} if model else {TINY: _trained(place, seconds)}
         # Two servers, the gateway and the users share this machine: a thread each, and none starves another.
         os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -88,6 +87,7 @@ def _spec(model: str | None, port: int | None) -> ReleaseSpec:
     return spec.model_copy(
         update={
             "model": spec.model.model_copy(update={"uri": f"hf://{model}"}),
+            "quantize": spec.quantize.model_copy(update={"engine": QuantizeEngine.AUTO}),
             "serve": spec.serve.model_copy(update={"max_model_len": 512}),
             "evaluate": spec.evaluate.model_copy(update={"suite": "smoke"}),
             # Another model is never a canary of the first.

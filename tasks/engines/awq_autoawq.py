@@ -16,11 +16,11 @@
 # ///
 """Quantizes a model folder to 4-bit AWQ with autoawq; on the processor when there is no GPU.
 
-Request: ``source_dir``, ``output_dir``, ``bits``, ``group_size``, ``zero_point``,
+Request: ``source_dir``, ``output_dir``, ``method``, ``bits``, ``group_size``, ``zero_point``, ``ignore``,
 ``calibration_texts_file`` (lines with text), ``num_samples``, ``sequence_length`` (tokens), ``seed``.
-Result: versions, seconds, samples used. Only the weights and the quantization section of config.json
-differ from the source; every other file is carried over byte for byte. Whether the result is any good is
-for the gate to say.
+Result: versions, seconds, samples and their digest, device, peak memory, layers. Only the weights and the
+quantization section of config.json differ from the source. Whether the result is any good is for the gate
+to say.
 """
 
 from __future__ import annotations
@@ -35,13 +35,20 @@ from pathlib import Path
 from typing import Any
 
 from engine_protocol import EngineError, progress, serve_request, versions
+from quantizer_protocol import (
+    check_enough,
+    check_shapes,
+    describe_device,
+    finish,
+    read_texts,
+    samples_digest,
+)
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # spinning threads crawl on a busy machine
 
 PACKAGES = ("autoawq", "torch", "transformers", "tokenizers")
-WEIGHTS = ("*.safetensors", "*.safetensors.index.json")
 OTHER_ENGINE = "quantize with another engine, or choose a model that transformers 4.51 saved"
 
 
@@ -53,24 +60,40 @@ def quantize(request: dict[str, Any]) -> dict[str, Any]:
     check_recipe(request)
     check_config(config)
     progress(0.0, "loading the quantizer")
-    model = load(source, config, request["group_size"])
+    model, targets = load(source, config, request)
     samples = calibration_samples(source, request)
     saved = output.with_name(output.name + ".partial")
     shutil.rmtree(saved, ignore_errors=True)
     search(model, samples, request, saved)
     finish(source, saved, output, config)
-    seconds = round(time.monotonic() - started, 2)
-    return {"versions": versions(PACKAGES), "seconds": seconds, "samples_used": len(samples)}
+    import torch
+
+    return {
+        "versions": versions(PACKAGES),
+        "seconds": round(time.monotonic() - started, 2),
+        "samples_used": len(samples),
+        "samples_digest": samples_digest(samples),
+        "device": describe_device(torch),
+        "peak_gpu_bytes": torch.cuda.max_memory_allocated() if torch.cuda.is_available() else None,
+        "layers": {"targets": targets, "skipped_mappings": 0},
+    }
 
 
 def check_recipe(request: dict[str, Any]) -> None:
     """Refuse what autoawq's GEMM format cannot hold; raises EngineError (config)."""
-    if request["bits"] != 4 or not request["zero_point"]:
+    if request["method"] != "awq" or request["bits"] != 4 or not request["zero_point"]:
         raise EngineError(
             "config",
-            "This engine writes 4-bit weights with zero points, and nothing else",
-            why=f"the recipe says bits {request['bits']}, zero_point {request['zero_point']}",
-            next_step="set bits to 4 and zero_point to true, or choose another engine",
+            "This engine writes 4-bit AWQ weights with zero points, and nothing else",
+            why=f"the recipe says {request['method']}, bits {request['bits']}, zero_point {request['zero_point']}",
+            next_step="set method to awq, bits to 4 and zero_point to true, or choose another engine",
+        )
+    if patterns := [name for name in request["ignore"] if name.startswith("re:")]:
+        raise EngineError(
+            "config",
+            "This engine ignores layers by a part of their name only",
+            why=f"the recipe ignores {', '.join(patterns)}",
+            next_step="name the layers without re:, or choose another engine",
         )
 
 
@@ -95,8 +118,11 @@ def check_config(config: dict[str, Any]) -> None:
         )
 
 
-def load(source: Path, config: dict[str, Any], group_size: int) -> Any:
-    """The model, unquantized, on the GPU or else on the processor; raises EngineError (config)."""
+def load(source: Path, config: dict[str, Any], request: dict[str, Any]) -> tuple[Any, int]:
+    """The model, unquantized, on the GPU or else on the processor, and how many layers it has to quantize.
+
+    Raises EngineError (config).
+    """
     import torch
     from awq.models.auto import AWQ_CAUSAL_LM_MODEL_MAP
     from awq.utils.module import get_named_linears
@@ -104,7 +130,9 @@ def load(source: Path, config: dict[str, Any], group_size: int) -> Any:
     kind = config.get("model_type")
     if kind not in AWQ_CAUSAL_LM_MODEL_MAP:
         why = f"it knows {', '.join(sorted(AWQ_CAUSAL_LM_MODEL_MAP))}"
-        raise EngineError("config", f"autoawq cannot quantize a {kind} model", why=why, next_step=OTHER_ENGINE)
+        raise EngineError(
+            "config", f"autoawq cannot quantize a {kind} model", why=why, next_step=OTHER_ENGINE
+        )
     model = AWQ_CAUSAL_LM_MODEL_MAP[kind].from_pretrained(
         str(source),
         kind,
@@ -112,23 +140,13 @@ def load(source: Path, config: dict[str, Any], group_size: int) -> Any:
         trust_remote_code=False,
         device_map="auto" if torch.cuda.is_available() else "cpu",
     )
+    targets = 0
     for layer in model.get_model_layers(model.model):
-        check_shapes({name: linear.in_features for name, linear in get_named_linears(layer).items()}, group_size)
-    return model
-
-
-def check_shapes(inputs: dict[str, int], group_size: int) -> None:
-    """Refuse a group size that does not divide every linear layer's input size; raises EngineError (config)."""
-    odd = sorted({f"{name} takes {size}" for name, size in inputs.items() if size % group_size})
-    if odd:
-        fitting = [size for size in (128, 64, 32) if all(width % size == 0 for width in inputs.values())]
-        advice = f"set group_size to {fitting[0]}" if fitting else OTHER_ENGINE
-        raise EngineError(
-            "config",
-            f"Groups of {group_size} do not fit this model",
-            why=f"the group size must divide every linear layer's input size, and {', '.join(odd)}",
-            next_step=advice,
-        )
+        linears = get_named_linears(layer).items()
+        kept = {n: linear.in_features for n, linear in linears if not any(i in n for i in request["ignore"])}
+        check_shapes(kept, request["group_size"])
+        targets += len(kept)
+    return model, targets
 
 
 def calibration_samples(source: Path, request: dict[str, Any]) -> list[list[int]]:
@@ -140,17 +158,9 @@ def calibration_samples(source: Path, request: dict[str, Any]) -> list[list[int]
 
     length = request["sequence_length"]
     tokenizer = PreTrainedTokenizerFast.from_pretrained(source)
-    lines = Path(request["calibration_texts_file"]).read_text(encoding="utf-8").splitlines()
-    texts = [json.loads(line)["text"].strip() for line in lines if line.strip()]
-    samples = [tokenizer.encode(text)[:length] for text in texts if text][: request["num_samples"]]
-    tokens = sum(map(len, samples))
-    if tokens < length:
-        raise EngineError(
-            "config",
-            "There is too little calibration text",
-            why=f"its {len(samples)} samples have {tokens} tokens, less than one sequence of {length}",
-            next_step="give more or longer texts, or a smaller sequence_length",
-        )
+    texts = read_texts(request["calibration_texts_file"])
+    samples = [tokenizer.encode(text)[:length] for text in texts][: request["num_samples"]]
+    check_enough(samples, length)
     return samples
 
 
@@ -164,31 +174,19 @@ def search(model: Any, samples: list[list[int]], request: dict[str, Any], saved:
     gc.freeze()  # autoawq collects garbage hundreds of times; torch's own objects need no looking at
     model.quantize(
         PreTrainedTokenizerFast.from_pretrained(request["source_dir"]),
-        quant_config={"zero_point": True, "q_group_size": request["group_size"], "w_bit": 4, "version": "GEMM"},
+        quant_config={
+            "zero_point": True,
+            "q_group_size": request["group_size"],
+            "w_bit": 4,
+            "version": "GEMM",
+            "modules_to_not_convert": request["ignore"] or None,
+        },
         calib_data=samples,
         max_calib_samples=len(samples),
         max_calib_seq_len=request["sequence_length"],
     )
     progress(0.95, "writing the weights")
     model.save_quantized(str(saved))
-
-
-def finish(source: Path, saved: Path, output: Path, config: dict[str, Any]) -> None:
-    """Give the saved weights the source's own files and config, then rename the folder into place."""
-    written = json.loads((saved / "config.json").read_text(encoding="utf-8"))
-    weights = {file.name for pattern in WEIGHTS for file in saved.glob(pattern)}
-    source_weights = {file.name for pattern in WEIGHTS for file in source.glob(pattern)}
-    for name in {file.name for file in saved.iterdir()} - weights:
-        (saved / name).unlink()
-    for file in source.iterdir():
-        if file.is_file() and file.name not in source_weights:
-            shutil.copyfile(file, saved / file.name)
-    quantized = {**config, "quantization_config": written["quantization_config"]}
-    (saved / "config.json").write_text(json.dumps(quantized, indent=2) + "\n", encoding="utf-8")
-    for file in saved.iterdir():
-        file.chmod(0o644)
-    shutil.rmtree(output, ignore_errors=True)
-    saved.rename(output)
 
 
 def _report_layers(layers: Iterable[int], desc: str) -> Iterator[int]:

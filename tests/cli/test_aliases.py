@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from cli.main import main
-from registry.alias import Aliases
+from registry import alias_log
+from registry.alias import Alias, Aliases
 from registry.alias_log import get_aliases
 from registry.signing import KeySigner
 from registry.trust import Trust, TrustedKey
@@ -36,6 +37,12 @@ def tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> TinyHome:
 def version(tiny: TinyHome) -> ModelVersion:
     """tiny/1, candidate and in production."""
     return release(tiny)
+
+
+@pytest.fixture
+def fresh(tiny: TinyHome) -> ModelVersion:
+    """tiny/1, candidate, which was never live."""
+    return release(tiny, aliases=[Alias.CANDIDATE])
 
 
 def as_person(tiny: TinyHome, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -68,20 +75,35 @@ def test_staging_follows_the_policy(
     assert "soak test" in capsys.readouterr().out
 
 
+def test_what_was_live_is_staged_whatever_the_policy_asks_and_that_is_said(
+    tiny: TinyHome, version: ModelVersion, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """For people beside the result, for programs as ``exempt``."""
+    tiny.home.policy.write_text(FOUR_EYES)
+    assert main(["stage", "tiny/1", "--json"]) == 0
+    output = capsys.readouterr()
+    assert json.loads(output.out)["exempt"] in output.err
+    assert "tiny/1: it is exempt from the policy: it was in production here, first on 2026-" in output.err
+
+
 def test_four_eyes(
-    tiny: TinyHome, version: ModelVersion, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tiny: TinyHome, fresh: ModelVersion, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Whoever released cannot approve alone: another person's key has to, and may take it back."""
     tiny.home.policy.write_text(FOUR_EYES)
-    assert main(["approve", "tiny/1", "--why", "I made it", "--json"]) == 0
+    assert main(["approve", "tiny/1", "--why", "I made it", "--json"]) == 20
     answer = told(capsys)
     assert "the release as well" in answer["missing"]["staging"][0]
     (doubt,) = answer["doubts"]
     assert doubt.startswith("It does not count for staging: builder signed it, and the release as well")
+    assert (answer["ok"], answer["exempt"]) == (False, "")
     assert main(["approve", "tiny/1", "--why", "a doubt", "--reject", "--json"]) == 0
     assert told(capsys)["doubts"] == []
-    assert main(["approve", "tiny/1", "--why", "none left", "--json"]) == 0
-    capsys.readouterr()
+    assert main(["approve", "tiny/1", "--why", "none left"]) == 20
+    output = capsys.readouterr()
+    assert "tiny/1 is approved by bob@desk, and it does not count" in output.out
+    assert "The approval of tiny/1 was recorded. It does not count for staging: builder signed" in output.err
+    assert "Next: have it signed with a key that counts" in output.err
     assert main(["stage", "tiny/1"]) == 20
     as_person(tiny, "ann", monkeypatch)
     assert main(["approve", "tiny/1", "--why", "read the report", "--json"]) == 0
@@ -89,11 +111,31 @@ def test_four_eyes(
     assert (answer["approved"], answer["signer"], answer["missing"]["staging"]) == ("tiny/1", "ann", [])
     assert main(["approve", "tiny/1", "--why", "saw a leak", "--reject"]) == 0
     assert "ann rejected it on" in capsys.readouterr().out
-    assert main(["stage", "tiny/1"]) == 20
+    assert main(["stage", "tiny/1"]) == 10
     assert "saw a leak" in capsys.readouterr().err
     assert main(["approve", "tiny/1", "--why", "fixed", "--json"]) == 0
     assert main(["stage", "tiny/1"]) == 0
-    assert get_aliases(tiny.store, tiny.trust, "tiny", "cpu") == Aliases(1, 1, 1)
+    assert get_aliases(tiny.store, tiny.trust, "tiny", "cpu") == Aliases(1, 1)
+
+
+def test_what_is_missing_is_told_from_what_says_no(
+    tiny: TinyHome, fresh: ModelVersion, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Exit code 13 while nobody has looked; 10 is for a no."""
+    tiny.home.policy.write_text("staging: [{kind: load}]")
+    assert main(["stage", "tiny/1"]) == 13
+    assert "there is no load evidence about it" in capsys.readouterr().err
+
+
+def test_an_approval_that_counts_for_one_of_two_requirements_counts(
+    tiny: TinyHome, fresh: ModelVersion, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Each of two people meets one; neither is told that theirs is worth nothing."""
+    asked = "{kind: approval, signed_by: [%s]}"
+    tiny.home.policy.write_text(f"staging: [{asked % 'ann'}, {asked % 'bob'}]")
+    as_person(tiny, "ann", monkeypatch)
+    assert main(["approve", "tiny/1", "--why", "fine", "--json"]) == 0
+    assert told(capsys)["doubts"] == []
 
 
 def test_an_approval_that_will_not_count_is_said_to(
@@ -101,9 +143,9 @@ def test_an_approval_that_will_not_count_is_said_to(
 ) -> None:
     """A key nobody trusts here may sign, but nothing is staged by it."""
     monkeypatch.setenv("KEY", KeySigner.generate().to_pem().decode())
-    assert main(["approve", "tiny/1", "--why", "me", "--json"]) == 0
+    assert main(["approve", "tiny/1", "--why", "me", "--json"]) == 20
     output = capsys.readouterr()
-    assert json.loads(output.out)["signer"] is None
+    assert (json.loads(output.out)["signer"], json.loads(output.out)["ok"]) == (None, False)
     assert "not trusted here" in output.err
     assert main(["stage", "tiny/1"]) == 2
     assert "may not move aliases" in capsys.readouterr().err
@@ -112,12 +154,12 @@ def test_an_approval_that_will_not_count_is_said_to(
 def test_an_approval_by_a_key_for_other_things_is_said_not_to_count(
     tiny: TinyHome, version: ModelVersion, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """For people before the table, for programs as ``doubts``."""
+    """For people after the table, for programs as ``doubts``."""
     scanner = KeySigner.generate()
     key = TrustedKey("scanner", scanner.public_pem, frozenset({"scan"}))
     write_trust(tiny.home.keys / "trusted.yaml", Trust((*tiny.trust.keys, key)))
     monkeypatch.setenv("KEY", scanner.to_pem().decode())
-    assert main(["approve", "tiny/1", "--why", "me"]) == 0
+    assert main(["approve", "tiny/1", "--why", "me"]) == 20
     assert "It does not count: the key scanner may not sign approval evidence." in capsys.readouterr().err
 
 
@@ -152,7 +194,13 @@ def test_a_log_that_was_cut_is_noticed_by_whoever_has_seen_more(
         (["approve", "tiny/1", "--why", " "], "--why is empty"),
         (["history", "Tiny!"], "not a name"),
         (["history", "tinny"], "did you mean 'tiny'?"),
-        (["vouch", "tiny", "--gpu-class", "H100!", "--why", "x"], "not a name"),
+        (
+            ["history", "tiny", "--gpu-class", "h100"],
+            "no version for the GPU class",
+        ),
+        (["history", "tiny", "--gpu-class", "h100", "--json"], "it has some for cpu"),
+        (["vouch", "tinny", "--gpu-class", "cpu", "--why", "x"], "did you mean 'tiny'?"),
+        (["vouch", "tiny", "--gpu-class", "H100!", "--why", "x"], "it has some for cpu"),
     ],
 )
 def test_mistakes_are_told_in_a_sentence(
@@ -161,6 +209,29 @@ def test_mistakes_are_told_in_a_sentence(
     """With exit code 2 and without a traceback."""
     assert main(arguments) == 2
     assert says in capsys.readouterr().err
+
+
+def test_a_model_that_never_moved_has_no_history(tiny: TinyHome, capsys: pytest.CaptureFixture[str]) -> None:
+    """It is published all the same: nothing is wrong, and there is nothing to sign for."""
+    release(tiny, aliases=[])
+    assert main(["history", "tiny"]) == 0
+    assert "No alias of tiny has moved yet." in capsys.readouterr().err
+    assert main(["vouch", "tiny", "--gpu-class", "cpu", "--why", "sure"]) == 0
+    assert "Nothing was signed for the aliases of tiny on cpu" in capsys.readouterr().err
+
+
+def test_vouching_for_a_healthy_log_signs_nothing_and_says_so(
+    tiny: TinyHome, version: ModelVersion, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its last move is believed already."""
+    before = alias_log.history(tiny.store, tiny.trust, "tiny")
+    assert main(["vouch", "tiny", "--gpu-class", "cpu", "--why", "sure"]) == 0
+    output = capsys.readouterr()
+    assert (output.out, "a trusted key signed their last move" in output.err) == ("", True)
+    assert main(["vouch", "tiny", "--gpu-class", "cpu", "--why", "sure", "--json"]) == 0
+    answer = told(capsys)
+    assert (answer["signed"], answer["aliases"]["production"], answer["ok"]) == (False, 1, True)
+    assert alias_log.history(tiny.store, tiny.trust, "tiny") == before
 
 
 def test_a_lost_key_is_got_over_by_vouching(
@@ -173,7 +244,8 @@ def test_a_lost_key_is_got_over_by_vouching(
     assert "builder" not in trusted.read_text()
     assert main(["history", "tiny"]) == 0
     assert "Move 2 on cpu is in doubt: it is signed by the key" in capsys.readouterr().err
-    assert main(["stage", "tiny/1"]) == 2
+    assert main(["stage", "tiny/1"]) == 13
     assert main(["vouch", "tiny", "--gpu-class", "cpu", "--why", "laptop stolen", "--json"]) == 0
-    assert told(capsys)["aliases"]["production"] == 1
+    answer = told(capsys)
+    assert (answer["aliases"]["production"], answer["signed"]) == (1, True)
     assert get_aliases(tiny.store, tiny.trust, "tiny", "cpu") == Aliases(1, None, 1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,16 +13,19 @@ import pytest
 
 from cli import archive
 from cli.main import main
+from registry.evidence import Evidence, record
 from registry.garbage import Retention
 from registry.home import Home
 from registry.key_ring import load_trust
 from registry.manifests import load_manifest
+from registry.predicates import ALIAS_MOVE, LOAD
 from registry.publish import get_version
 from registry.sweep import missing_bytes
 from tasks.collect_garbage import collect_garbage
 from tasks.run import Run, live_runs
 from tasks.workplace import Workplace
-from tests.simulators.released import TinyHome, release, tiny_home
+from tests.simulators.archives import advised
+from tests.simulators.released import AT, TinyHome, passed, release, tiny_home
 
 NO_GRACE = Retention(rollbacks=0, rollback_seconds=0, grace_seconds=0, log_seconds=0)
 
@@ -57,6 +61,14 @@ def said(capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
     return value
 
 
+def run_advice(capsys: pytest.CaptureFixture[str]) -> list[str]:
+    """Run the commands that the last error told, as they were printed; returns the names of the keys."""
+    commands = [shlex.split(line) for line in advised(" ".join(capsys.readouterr().err.split()))]
+    assert commands
+    assert [main(words[1:]) for words in commands] == [0] * len(commands)
+    return [words[words.index("--name") + 1] for words in commands if "--name" in words]
+
+
 def test_a_version_crosses_an_air_gap(
     here: TinyHome, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -66,16 +78,61 @@ def test_a_version_crosses_an_air_gap(
     assert said(capsys) == {"exported": ["tiny/1"], "folder": stick, "ok": True}
     enter(tiny_home(tmp_path / "there").home, monkeypatch)
     assert main(["import", stick]) == 10
-    advice = " ".join(capsys.readouterr().err.split())
-    key = advice.split("keys trust ")[1].split(" --name")[0]
-    assert main(["keys", "trust", key, "--name", "first-house"]) == 0
+    [name] = run_advice(capsys)
     assert main(["import", stick, "--json"]) == 0
     told = said(capsys)
     assert told["imported"] == ["tiny/1"]
     [export] = told["exports"]
-    assert (export["version"], export["who"], export["signer"]) == ("tiny/1", "ada", "first-house")
+    assert (export["version"], export["who"], export["signer"]) == ("tiny/1", "ada", name)
     assert main(["import", stick]) == 0
     assert f"tiny/1 is here, as exported by ada at {export['at']}" in capsys.readouterr().err
+    assert main(["verify", "tiny/1"]) == 0
+
+
+def test_the_printed_commands_are_all_it_takes(
+    here: TinyHome,
+    stick: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Run as they are, import again: also where the name is taken, and when more kinds come later."""
+    there = tiny_home(tmp_path / "there")
+    enter(there.home, monkeypatch)
+    assert main(["import", stick]) == 10
+    [name] = run_advice(capsys)
+    assert name.startswith("builder-")
+    assert main(["import", stick]) == 0
+    version = get_version(here.store, "tiny/1")
+    later = Evidence(kind=LOAD, subject=version.release_digest, verdict=passed(LOAD), facts={"at": AT})
+    record(here.store, here.signer, later)
+    enter(here.home, monkeypatch)
+    assert main(["export", "tiny/1", stick]) == 0
+    enter(there.home, monkeypatch)
+    capsys.readouterr()
+    assert main(["import", stick]) == 10
+    assert run_advice(capsys) == [name]
+    assert main(["import", stick]) == 0
+    assert ALIAS_MOVE not in (there.trust.of(name)[0].kinds or {ALIAS_MOVE})
+
+
+def test_moves_over_there_are_shown_as_history(
+    stick: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not as doubtful evidence: nobody here has to believe another house's log."""
+    enter(tiny_home(tmp_path / "there").home, monkeypatch)
+    assert main(["import", stick]) == 10
+    run_advice(capsys)
+    assert main(["import", stick]) == 0
+    assert main(["show", "tiny/1"]) == 0
+    shown = capsys.readouterr().out
+    assert "doubtful" not in shown
+    assert "alias moves over there, where it came from: not this house's log" in shown
+    assert shown.count("production to 1") == 1
+    assert main(["show", "tiny/1", "--json"]) == 0
+    value = said(capsys)
+    assert [move["alias"] for move in value["moves_elsewhere"]] == ["candidate", "production"]
+    assert (value["moves"], value["aliases"]) == ([], [])
     assert main(["verify", "tiny/1"]) == 0
 
 

@@ -90,3 +90,26 @@ def test_a_mistyped_argument_is_a_usage_error(
     told = capsys.readouterr().err
     assert "Next:" in told
     assert "Traceback" not in told
+
+
+def test_an_attachment_is_forgotten(
+    sim: RegistrySimulator, store: DirStore, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What is in the registry stays, and the command says so; a place that was none is a mistake."""
+    place = Repository(sim.host, "models/tiny")
+    with OciClient(place) as client:
+        push_image(client)
+        assert main(["attach", "tiny/1", str(place)]) == 0
+        assert main(["detach", "tiny/1", f"{sim.host}/models/other"]) == 2
+        assert f"attached in: {place}" in " ".join(capsys.readouterr().err.split())
+        assert main(["detach", "tiny/1", str(place)]) == 0
+        assert "What is attached there stays" in capsys.readouterr().err
+        assert len(client.listed(_IMAGE) or []) == 2
+    assert list(store.list("attachments/")) == []
+    assert main(["detach", "tiny/1", str(place), "--json"]) == 2
+
+
+def test_a_registry_that_does_not_answer_is_infrastructure(capsys: pytest.CaptureFixture[str]) -> None:
+    """Exit code 40, and no trace of an attachment."""
+    assert main(["attach", "tiny/1", "127.0.0.1:1/models/tiny", "--json"]) == 40
+    assert json.loads(capsys.readouterr().out)["exit_code"] == 40

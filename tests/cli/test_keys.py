@@ -39,6 +39,10 @@ def keys(capsys: pytest.CaptureFixture[str]) -> Run:
     return run
 
 
+def _without_ok(answer: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in answer.items() if name != "ok"}
+
+
 def _public(tmp_path: Path) -> tuple[Path, str]:
     pem = KeySigner.generate().public_pem
     (tmp_path / "colleague.pub").write_text(pem)
@@ -51,15 +55,16 @@ def test_a_key_is_made_listed_exported_and_rotated(keys: Run, home: Home) -> Non
     code, made = keys("init", "--name", "builder")
     assert (code, made["name"], made["kinds"]) == (0, "builder", None)
     assert keys("export")[1]["public"] == made["public"]
-    code, new = keys("rotate", "--name", "builder-2026")
-    assert code == 0
+    code, new = keys("rotate")
+    assert (code, new["name"], new["kinds"]) == (0, "builder", None)
     listed = keys("list")[1]["keys"]
-    assert [(key["name"], key["signs_here"]) for key in listed] == [
-        ("builder", False),
-        ("builder-2026", True),
+    assert [(key["name"], key["key_id"], key["signs_here"]) for key in listed] == [
+        ("builder", made["key_id"], False),
+        ("builder", new["key_id"], True),
     ]
-    assert keys("export")[1]["key_id"] == new["key_id"]
-    assert keys("export", "builder")[1]["key_id"] == made["key_id"]
+    for named in ([], ["builder"], [new["key_id"][:12]]):
+        assert keys("export", *named)[1]["key_id"] == new["key_id"]
+    assert keys("export", made["key_id"][:12])[1]["key_id"] == made["key_id"]
     assert keys("init")[0] == 2
 
 
@@ -68,8 +73,46 @@ def test_a_colleague_is_trusted_to_approve(keys: Run, tmp_path: Path) -> None:
     file, pem = _public(tmp_path)
     code, key = keys("trust", file, "--name", "alice", "--for", "approval", "--for", "scan")
     assert (code, key["kinds"], key["public"]) == (0, ["approval", "scan"], pem)
-    assert keys("distrust", "alice")[1]["key_id"] == key["key_id"]
+    assert keys("distrust", "alice")[1]["keys"] == [{**_without_ok(key), "signs_here": False}]
     assert keys("list")[1]["keys"] == []
+
+
+def test_a_colleague_who_rotated_is_followed(keys: Run, tmp_path: Path) -> None:
+    """Only when that is said; the new key may approve as the old one did, and is the one exported."""
+    file, _ = _public(tmp_path)
+    keys("init", "--name", "builder")
+    first = keys("trust", file, "--name", "alice", "--for", "approval")[1]
+    file, pem = _public(tmp_path)
+    code, answer = keys("trust", file, "--name", "alice")
+    assert (code, "--another" in answer["error"]["next"]) == (2, True)
+    code, answer = keys("trust", file, "--name", "alise", "--another")
+    assert (code, answer["error"]["why"]) == (2, "did you mean 'alice'?")
+    code, second = keys("trust", file, "--name", "alice", "--another")
+    assert (code, second["name"], second["kinds"], second["public"]) == (0, "alice", ["approval"], pem)
+    assert keys("export", "alice")[1]["key_id"] == second["key_id"]
+    assert [key["key_id"] for key in keys("distrust", first["key_id"][:12])[1]["keys"]] == [first["key_id"]]
+    assert [key["name"] for key in keys("list")[1]["keys"]] == ["builder", "alice"]
+
+
+def test_keys_are_listed_by_who_holds_them(keys: Run, tmp_path: Path) -> None:
+    """Whatever the order in which they were trusted."""
+    keys("init", "--name", "builder")
+    keys("trust", _public(tmp_path)[0], "--name", "alice")
+    keys("rotate")
+    assert [key["name"] for key in keys("list")[1]["keys"]] == ["builder", "builder", "alice"]
+
+
+def test_a_lost_key_is_told_and_replaced_on_request(keys: Run, home: Home) -> None:
+    """The listing still works, and the next key has the same name."""
+    made = keys("init", "--name", "builder")[1]
+    (home.keys / "signing.pem").unlink()
+    for command in ("export", "init"):
+        code, answer = keys(command)
+        assert (code, "is gone" in answer["error"]["what"]) == (2, True)
+        assert "backup" in answer["error"]["next"]
+    assert keys("list")[1]["signs_here"] is None
+    assert keys("list")[1]["keys"][0]["key_id"] == made["key_id"]
+    assert keys("rotate")[1]["name"] == "builder"
 
 
 @pytest.mark.parametrize(
@@ -129,8 +172,15 @@ def test_a_person_hears_what_it_means(
 ) -> None:
     """When the key that signs is not trusted, or another one signs instead."""
     main(["keys", "init", "--name", "builder"])
+    assert main(["keys", "rotate"]) == 0
+    assert "signed still counts" in capsys.readouterr().err
+    assert main(["keys", "export", "builder"]) == 0
+    told = capsys.readouterr()
+    assert (told.out.count("BEGIN"), "takes an id as well" in told.err) == (1, True)
     assert main(["keys", "distrust", "builder"]) == 0
-    assert "It is the key that signs here" in capsys.readouterr().err
+    told = capsys.readouterr()
+    assert "2 keys of builder" in told.err
+    assert "is the key that signs here: run `headgate keys rotate`" in told.err
     main(["keys", "list"])
     assert "is not trusted" in capsys.readouterr().err
     (tmp_path / "ci.pem").write_bytes(KeySigner.generate().to_pem())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,21 @@ import pytest
 
 from cli.main import main
 from registry.home import Home
+
+_INTERRUPTED_IMPORT = """
+import importlib.abc, os, signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a test run in the background ignores it
+module, number = sys.argv[1], int(sys.argv[2])
+del sys.argv[1:3]
+class Finder(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path, target=None):
+        if name == module:
+            os.kill(os.getpid(), number)
+from cli.main import run
+assert module not in sys.modules, "the entry point imports too much"
+sys.meta_path.insert(0, Finder())
+run()
+"""
 
 
 @pytest.fixture(autouse=True)
@@ -36,7 +52,7 @@ def test_a_mistyped_command_is_a_usage_error(arguments: list[str]) -> None:
 def test_no_versions_is_an_answer(capsys: pytest.CaptureFixture[str]) -> None:
     """An empty registry is not an error."""
     assert main(["versions", "--json"]) == 0
-    assert json.loads(capsys.readouterr().out) == {"versions": [], "ok": True}
+    assert json.loads(capsys.readouterr().out) == {"versions": [], "problems": [], "ok": True}
 
 
 @pytest.mark.parametrize("reference", ["tiny", "tiny/9", "tiny/0", "../x/1"])
@@ -52,17 +68,40 @@ def test_an_absent_version_is_a_usage_error_with_the_next_step(
     assert "Traceback" not in told.err
 
 
-def test_a_fleet_name_cannot_leave_the_home(capsys: pytest.CaptureFixture[str]) -> None:
-    """It becomes a folder."""
-    assert main(["status", "--fleet", "../../x"]) == 2
-    assert "cannot be the name of a fleet" in capsys.readouterr().err
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["status", "--flet", "x"], "--flet"),
+        (["promote"], "Missing argument"),
+        (["relase"], "relase"),
+        (["quickstart", "--port", "99999999"], "--port"),
+    ],
+)
+def test_a_program_is_told_of_a_mistyped_command(
+    arguments: list[str], told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The usage for people on standard error, the object as the last line for programs."""
+    assert main([*arguments, "--json"]) == 2
+    said = capsys.readouterr()
+    result = json.loads(said.out.splitlines()[-1])
+    assert (result["ok"], result["exit_code"], result["error"]["kind"]) == (False, 2, "UsageError")
+    assert told in result["error"]["what"]
+    assert "Usage: headgate" in said.err
 
 
-def test_a_fleet_that_was_never_up_has_a_status(capsys: pytest.CaptureFixture[str]) -> None:
-    """Down is a state, not an error."""
-    assert main(["status", "--json"]) == 0
-    status = json.loads(capsys.readouterr().out)
-    assert (status["rollout"], status["observed"]["replicas"]) == (None, [])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("module", ["typer", "cli.display", "prefect", "flows.promote"])
+def test_an_interrupt_while_python_imports_is_no_traceback(module: str, number: signal.Signals) -> None:
+    """Before the command begins, and in the middle of what it loads: exit code 130, and the object."""
+    done = subprocess.run(
+        [sys.executable, "-c", _INTERRUPTED_IMPORT, module, str(int(number)), "promote", "tiny/1", "--json"],
+        capture_output=True, text=True, check=False, timeout=120,
+    )  # fmt: skip
+    assert done.returncode == 130, done.stderr
+    assert "Stopped. What was finished is kept" in done.stderr
+    assert "Traceback" not in done.stderr
+    result = json.loads(done.stdout)
+    assert (result["ok"], result["exit_code"], result["error"]["kind"]) == (False, 130, "Interrupted")
 
 
 def test_commands_that_need_no_prefect_do_not_wait_for_it(home: Home) -> None:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from cli.main import main
+from registry.alias import Alias
+from registry.oci_client import OciClient
 from registry.policy_file import read_policy
-from tests.simulators.released import TinyHome, release, tiny_home
+from registry.reconcile import Reconciler
+from tests.simulators.released import WHEN, TinyHome, release, tiny_home
 
 
 @pytest.fixture
@@ -57,14 +61,78 @@ def test_verify_fails_for_damage(at: TinyHome, capsys: pytest.CaptureFixture[str
     assert found["verdict"]["outcome"] == "fail"
 
 
+def test_verify_says_what_is_not_on_this_machine(at: TinyHome, capsys: pytest.CaptureFixture[str]) -> None:
+    """Exit code 13: a home that has the store alone cannot say that the bytes are whole, or not."""
+    for folder in (at.home.blobs, at.home.oci, at.home.cache):
+        shutil.rmtree(folder)
+    assert main(["verify", "tiny/1"]) == 13
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "nothing wrong was found, and not everything could be checked" in shown
+    assert "unseen" in shown
+    assert "WRONG" not in shown
+
+
+def test_a_rejection_that_was_deleted_is_found_and_put_back(
+    at: TinyHome, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Somebody wanted the version back in production; the image remembers."""
+    monkeypatch.setenv("HEADGATE_SIGNING_KEY", str(_key(at)))
+    before = set(at.store.list("evidence/"))
+    assert main(["approve", "tiny/1", "--reject", "--why", "it swears"]) == 0
+    (key,) = set(at.store.list("evidence/")) - before
+    rejection = at.store.get(key)
+    at.store.delete(key)
+    capsys.readouterr()
+    assert main(["verify", "tiny/1", "--json"]) == 10
+    assert "was removed from the store" in json.dumps(said(capsys))
+    mend(at)
+    assert at.store.get(key) == rejection
+    assert main(["verify", "tiny/1", "--json"]) == 13
+    assert "rejected" in json.dumps(said(capsys))
+
+
+def test_a_version_whose_record_is_gone_is_wrong(at: TinyHome, capsys: pytest.CaptureFixture[str]) -> None:
+    """It was published: it is not one that nobody ever released."""
+    at.store.delete("versions/tiny/000001.json")
+    assert main(["verify", "tiny/1", "--json"]) == 10
+    assert "is gone from the store" in json.dumps(said(capsys))
+    assert main(["show", "tiny/1"]) == 40
+    assert "restore the store from a backup" in " ".join(capsys.readouterr().err.split())
+
+
+def _key(at: TinyHome) -> Path:
+    path = at.home.keys / "signing.pem"
+    path.write_bytes(at.signer.to_pem())
+    path.chmod(0o600)
+    return path
+
+
+def mend(at: TinyHome) -> None:
+    """What ``headgate reconcile --apply`` does."""
+    reconciler = Reconciler(
+        store=at.store,
+        signer=at.signer,
+        trust=at.trust,
+        layout=at.layout,
+        who="ada",
+        run="run-2",
+        now=WHEN,
+        connect=lambda place: OciClient(place.repository),
+    )
+    assert [p.what for p in reconciler.problems() if not p.mend or not p.mend()] == []
+
+
 def test_verify_tells_policy_from_damage(at: TinyHome, capsys: pytest.CaptureFixture[str]) -> None:
-    """Exit code 13: nothing is wrong, and somebody has to approve."""
+    """Exit code 13: nothing is wrong, and somebody has to approve; what was live here is exempt."""
     at.home.policy.write_text("production:\n  - kind: approval\n")
     assert read_policy(at.home.policy)
-    assert main(["verify", "tiny/1"]) == 13
+    release(at, "fresh", aliases=[Alias.CANDIDATE])
+    assert main(["verify", "fresh/1"]) == 13
     assert "waits" in capsys.readouterr().out
-    assert main(["verify", "tiny/1", "--json"]) == 13
-    assert "nobody has approved it" in json.dumps(said(capsys)["verdict"])
+    assert main(["verify", "fresh/1", "--json"]) == 13
+    assert "nobody has approved it" in json.dumps(said(capsys))
+    assert main(["verify", "tiny/1", "--json"]) == 0
+    assert "it is exempt from the policy" in json.dumps(said(capsys))
 
 
 @pytest.mark.parametrize(
@@ -98,4 +166,4 @@ def test_an_upgrade_says_what_it_signed(at: TinyHome, capsys: pytest.CaptureFixt
     assert main(["store", "upgrade"]) == 0
     assert "signed already" in capsys.readouterr().err
     assert main(["store", "upgrade", "--json"]) == 0
-    assert said(capsys) == {"done": [], "ok": True}
+    assert said(capsys) == {"done": [], "left": [], "ok": True}

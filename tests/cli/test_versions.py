@@ -20,9 +20,10 @@ from registry.digest import canonical_json
 from registry.dir_store import DirStore
 from registry.evidence import record
 from registry.home import Home
-from registry.key_ring import distrust_key, load_trust, open_signer
+from registry.key_ring import distrust_keys, load_trust
 from registry.manifests import load_manifest, save_manifest
-from registry.publish import publish
+from registry.own_key import open_signer
+from registry.publish import get_version, publish
 from registry.version import ModelVersion
 from tests.simulators.history import HOSTILE, evidence_of
 from tests.simulators.records import digest, draft
@@ -52,6 +53,13 @@ def release(home: Home, *, layers: int, alias: Alias = Alias.CANDIDATE, **change
     at = datetime(2026, 11, layers, tzinfo=UTC)
     move_alias(store, signer, load_trust(home), at=at, who="ada", why="[/] released", **move)
     return version
+
+
+def publish_unjudged(home: Home) -> ModelVersion:
+    """A version that no gate has seen."""
+    store = DirStore(home.store)
+    version = get_version(store, "tiny/1")
+    return publish(store, draft(weights_set=version.weights_set, weights_manifest=version.weights_manifest))
 
 
 def told(capsys: pytest.CaptureFixture[str], *arguments: str) -> Any:
@@ -90,13 +98,43 @@ def test_what_keeps_a_version_from_users_is_said(home: Home, capsys: pytest.Capt
     assert "what keeps it from staging and production" in capsys.readouterr().out
 
 
-def test_a_page_is_written(home: Home, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """To the file that was named, whatever folder it needs."""
+def test_a_page_is_written(
+    home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """To the file that was named, whose whole path is told; without the tree that the page is instead of."""
     release(home, layers=1)
-    page = tmp_path / "reports" / "tiny.html"
-    assert main(["show", "tiny/1", "--html", str(page)]) == 0
+    page = tmp_path / "tiny.html"
+    monkeypatch.chdir(tmp_path)
+    assert main(["show", "tiny/1", "--html", "tiny.html"]) == 0
+    shown = capsys.readouterr()
     assert page.read_text(encoding="utf-8").startswith("<!doctype html>")
-    assert str(page) in capsys.readouterr().err.replace("\n", "")
+    assert (shown.out, shown.err.strip()) == ("", f"The page is {page}.")
+    assert told(capsys, "show", "tiny/1", "--html", "tiny.html")["html"] == str(page)
+
+
+@pytest.mark.parametrize(
+    ("named", "why"),
+    [("reports/tiny.html", "there is no folder"), ("taken", "it is a folder"), ("-", "is for people")],
+)
+@pytest.mark.parametrize("option", ["--html", "--signature"])
+def test_a_page_that_cannot_be_written_is_refused(
+    home: Home,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    option: str,
+    named: str,
+    why: str,
+) -> None:
+    """No folder is made for a path that was mistyped, and no file is named after a dash."""
+    release(home, layers=1)
+    (tmp_path / "taken").mkdir()
+    monkeypatch.chdir(tmp_path)
+    before = {path.name for path in tmp_path.iterdir()}
+    assert main(["show", "tiny/1", option, named]) == 2
+    shown = capsys.readouterr()
+    assert (shown.out, why in shown.err) == ("", True)
+    assert {path.name for path in tmp_path.iterdir()} == before
 
 
 def test_the_weights_signature_is_handed_to_other_peoples_verifier(tmp_path: Path) -> None:
@@ -113,16 +151,6 @@ def test_the_weights_signature_is_handed_to_other_peoples_verifier(tmp_path: Pat
     assert done.returncode == 0, done.stderr
 
 
-def test_a_page_that_cannot_be_written_is_an_error_in_words(
-    home: Home, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """A folder in the way is no traceback."""
-    release(home, layers=1)
-    (tmp_path / "taken").mkdir()
-    assert main(["show", "tiny/1", "--html", str(tmp_path / "taken")]) == 40
-    assert "Cannot write" in capsys.readouterr().err
-
-
 def test_versions_are_listed_with_their_aliases(home: Home, capsys: pytest.CaptureFixture[str]) -> None:
     """One look at the aliases for all of them."""
     release(home, layers=1, alias=Alias.PRODUCTION)
@@ -132,6 +160,44 @@ def test_versions_are_listed_with_their_aliases(home: Home, capsys: pytest.Captu
     assert main(["versions", "tiny"]) == 0
     assert "production" in capsys.readouterr().out
     assert told(capsys, "versions", "other")["versions"] == []
+
+
+def test_versions_are_listed_when_their_aliases_cannot_be_believed(
+    home: Home, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Which there are is known; what is live is not, and the exit code says so for programs."""
+    release(home, layers=1)
+    for key in load_trust(home).keys:
+        distrust_keys(home, key.key_id)
+    assert main(["versions"]) == 40
+    output = capsys.readouterr()
+    assert "tiny/1" in output.out
+    assert "?" in output.out
+    assert "candidate" not in output.out
+    assert "headgate vouch" in output.err
+    assert main(["versions", "--json"]) == 40
+    answer = json.loads(capsys.readouterr().out.splitlines()[0])
+    assert ([v["aliases"] for v in answer["versions"]], answer["ok"]) == ([None], False)
+    assert "alias move audit/tiny/cpu/00000001.json cannot be believed" in answer["problems"][0]
+
+
+def test_a_version_that_is_exempt_from_the_policy_is_shown_as_such(
+    home: Home, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """On the terminal, on the page and for programs; a version that never was live is not."""
+    release(home, layers=1, alias=Alias.PRODUCTION)
+    release(home, layers=2, alias=Alias.PRODUCTION)
+    release(home, layers=3)
+    for arguments in (["show", "tiny/1"], ["show", "tiny/1", "--html", str(home.root / "page.html")]):
+        assert main(arguments) == 0
+    shown = capsys.readouterr().out
+    assert shown.startswith("tiny/1  May be promoted, exempt from the policy  previous")
+    sentence = "it is exempt from the policy: it was in production here, first on 2026-11-01 00:00 UTC"
+    assert sentence in shown
+    assert sentence in (home.root / "page.html").read_text()
+    assert told(capsys, "show", "tiny/1")["exempt"].startswith(sentence)
+    assert told(capsys, "show", "tiny/3")["exempt"] == ""
+    assert told(capsys, "show", "tiny/3")["standing"] == "May be promoted"
 
 
 def test_thousands_of_versions_are_listed_whole(home: Home, capsys: pytest.CaptureFixture[str]) -> None:
@@ -150,7 +216,7 @@ def test_thousands_of_versions_are_listed_whole(home: Home, capsys: pytest.Captu
 
 
 def test_two_versions_are_compared(home: Home, capsys: pytest.CaptureFixture[str]) -> None:
-    """Configuration by key, packages by version, gates side by side."""
+    """Configuration by key, packages by version, gates one under the other."""
     release(home, layers=1, score=0.71)
     release(home, layers=2, score=0.74)
     value = told(capsys, "diff", "tiny/1", "tiny/2")
@@ -161,18 +227,32 @@ def test_two_versions_are_compared(home: Home, capsys: pytest.CaptureFixture[str
     scores = next(m for m in value["gates"] if m["name"] == "source/arith")
     assert (scores["before"]["candidate"], scores["after"]["candidate"]) == (0.71, 0.74)
     assert main(["diff", "tiny/1", "tiny/2"]) == 0
-    shown = capsys.readouterr().out
-    assert "0.74 pass" in shown
-    assert "vllm" in shown
+    assert "vllm" in capsys.readouterr().out
     assert main(["diff", "tiny/1", "tiny/1"]) == 0
     assert "are the same" in capsys.readouterr().err
+
+
+def test_what_gates_measured_is_told_in_numbers(home: Home, capsys: pytest.CaptureFixture[str]) -> None:
+    """Both scores, the bound and the sample, in a line for each version; a dash where a gate did not ask."""
+    first = "98.20 % after 98.50 %; 3 flips in 400 items; within the margin of 1 points"
+    second = "91.00 % after 98.50 %; 30 flips in 400 items; more than the margin of 1 points"
+    release(home, layers=1, note=first)
+    release(home, layers=2, note=second, quality=Outcome.FAIL)
+    assert main(["diff", "tiny/1", "tiny/2"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    start = lines.index("quality source/arith")
+    told = [f"  tiny/1  pass arith: {first}", f"  tiny/2  fail arith: {second}"]
+    assert [line.rstrip() for line in lines[start + 1 : start + 3]] == told
+    publish_unjudged(home)
+    assert main(["diff", "tiny/1", "tiny/3"]) == 0
+    assert "  tiny/3  -" in capsys.readouterr().out.splitlines()
 
 
 def test_a_key_that_is_not_trusted_any_more_is_named(home: Home, capsys: pytest.CaptureFixture[str]) -> None:
     """What it signed does not count, and the error says what to do."""
     release(home, layers=1)
     for key in load_trust(home).keys:
-        distrust_key(home, key.name)
+        distrust_keys(home, key.key_id)
     assert main(["show", "tiny/1"]) == 40
     assert "headgate keys trust" in capsys.readouterr().err
 

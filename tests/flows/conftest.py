@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from prefect.settings import (
@@ -13,6 +15,8 @@ from prefect.settings import (
 )
 from prefect.testing.utilities import prefect_test_harness
 
+from tests.simulators.project import Project, project
+
 
 @pytest.fixture(scope="session")
 def prefect_api() -> Iterator[str]:
@@ -21,3 +25,13 @@ def prefect_api() -> Iterator[str]:
     quiet = {PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None, PREFECT_LOGGING_TO_API_ENABLED: False}
     with prefect_test_harness(server_startup_timeout=120), temporary_settings(quiet):
         yield str(PREFECT_API_URL.value())
+
+
+@pytest.fixture
+def place(tmp_path: Path, prefect_api: str) -> Iterator[Project]:
+    """A user's project, with a port of its own for a gateway."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    with project(tmp_path, port, prefect_api) as made:
+        yield made

@@ -12,6 +12,7 @@ import pytest
 
 from cli.main import main
 from flows.collect_garbage import collect_garbage
+from registry.publish import get_version
 from tests.simulators.released import TinyHome, release, tiny_home
 
 pytestmark = pytest.mark.usefixtures("prefect_api")
@@ -88,3 +89,29 @@ def test_a_version_that_is_half_here_is_told(at: TinyHome, capsys: pytest.Captur
     [problem] = _told(capsys)["problems"]
     assert "tiny/1 is not whole on this machine: 1 of its 3 files are gone" in problem["what"]
     assert problem["remedy"] == "release it again, or import it"
+
+
+def test_a_registry_that_cannot_be_looked_at_is_no_damage(
+    at: TinyHome, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Exit code 40, as for every command that needs it; 10 while something else is left."""
+    version = get_version(at.store, "tiny/1")
+    place = {"format": 1, "image": str(version.image), "repository": "127.0.0.1:1/models/tiny"}
+    at.store.put_if_absent("attachments/a/b.json", json.dumps(place).encode())
+    assert main(["reconcile", "--json"]) == 40
+    told = _told(capsys)
+    assert (told["left"], told["unseen"], told["ok"]) == (0, 1, False)
+    assert "tiny/1 in 127.0.0.1:1/models/tiny could not be looked at" in told["problems"][0]["what"]
+    at.store.delete("versions-by-content/tiny/" + version.content_digest.hex)
+    assert main(["reconcile"]) == 10
+
+
+@pytest.mark.parametrize("arguments", [["--rollbacks=-1"], ["--rollback-window", "0m"]])
+def test_garbage_is_kept_for_no_less_than_no_time(
+    at: TinyHome, capsys: pytest.CaptureFixture[str], arguments: list[str]
+) -> None:
+    """Exit code 2, in words."""
+    assert main(["gc", *arguments]) == 2
+    told = " ".join(capsys.readouterr().err.split())
+    assert "Retention(" not in told
+    assert "Next:" in told

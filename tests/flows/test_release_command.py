@@ -8,9 +8,7 @@ import shutil
 import signal
 import socket
 import time
-from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,32 +18,7 @@ from registry.digest import Digest
 from registry.key_ring import load_trust
 from registry.publish import list_versions
 from registry.stage_cache import StageCache
-from tests.simulators.project import ENGINES, Project, project, traffic
-
-
-@pytest.fixture
-def place(tmp_path: Path, prefect_api: str) -> Iterator[Project]:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    with project(tmp_path, port, prefect_api) as made:
-        yield made
-
-
-def released(place: Project, *arguments: str, **sections: dict[str, Any]) -> dict[str, Any]:
-    """The JSON of a release that has to succeed."""
-    code, out, err = place.command("release", str(place.write_spec(**sections)), "--json", *arguments)
-    assert code == 0, err
-    return json.loads(out.splitlines()[-1])
-
-
-def failed(place: Project, **sections: dict[str, Any]) -> tuple[int, dict[str, Any]]:
-    """Exit code and error of a release that has to fail."""
-    code, out, err = place.command("release", str(place.write_spec(**sections)), "--json")
-    assert "Traceback" not in err
-    result = json.loads(out.splitlines()[-1])
-    assert result["ok"] is False
-    return code, result["error"]
+from tests.simulators.project import ENGINES, Project, failed, released, traffic
 
 
 def until(condition: Any, seconds: float = 60) -> None:
@@ -63,7 +36,7 @@ def test_the_same_release_again_is_the_same_version_and_runs_no_engine(place: Pr
     second = released(place)
     assert first["version"] == second["version"] == "tiny/1"
     assert first["digests"] == second["digests"]
-    assert first["verdicts"] == {"quality": "pass", "scan": "error"}
+    assert first["verdicts"] == {"sanity": "pass", "quality": "pass", "scan": "error"}
     assert "accepted until" in first["scan"]
     assert get_aliases(place.store, load_trust(place.home), "tiny", "cpu").candidate == 1
     logs = [{p.name for p in run.glob("*.log")} for run in sorted(place.home.runs.iterdir())]
@@ -239,6 +212,48 @@ def test_a_promotion_that_was_killed_goes_on_with_the_fleet_it_left(place: Proje
         code, out, err = place.command("promote", "tiny/2", "--spec", spec, "--json")
     assert code == 0, err
     assert json.loads(out.splitlines()[-1])["rollout"]["weights"] == [20, 50, 100]
+
+
+def test_a_promotion_that_names_nothing_goes_where_the_users_are(place: Project) -> None:
+    """Back to v1 by a canary on the fleet that serves v2, by its last plan; an empty fleet is refused."""
+    place.push()
+    released(place, rollout={"auto": True})
+    with traffic(place.port):
+        released(place, quantize={"group_size": 64}, rollout={"auto": True})
+        code, out, _ = place.command("promote", "tiny/1", "--fleet", "empty", "--json")
+        assert code == 2
+        assert "take all requests at once" in json.loads(out.splitlines()[-1])["error"]["what"]
+        code, out, err = place.command("promote", "tiny/1", "--json")
+    assert code == 0, err
+    assert "to the fleet test, which serves tiny now; by its last plan, 20, 50, 100 %" in err
+    rollout = json.loads(out.splitlines()[-1])["rollout"]
+    assert (rollout["fleet"], rollout["stable"], rollout["weights"]) == ("test", "tiny-v2", [20, 50, 100])
+    aliases = get_aliases(place.store, load_trust(place.home), "tiny", "cpu")
+    assert (aliases.production, aliases.previous) == (1, 2)
+    assert not (place.home.fleets / "empty" / "desired.json").exists()
+
+
+def test_promoting_what_is_stable_gives_up_the_rollout_under_way(place: Project) -> None:
+    """Everybody is back on v1 at once; another version has to wait, and is told for what."""
+    place.push()
+    released(place, rollout={"auto": True})
+    released(place, quantize={"group_size": 64})
+    released(place, quantize={"group_size": 32})
+    process = place.start("promote", "tiny/2", "--json")
+    until(lambda: _weight(place) == 20)
+    process.send_signal(signal.SIGINT)
+    out, _ = process.communicate(timeout=60)
+    assert json.loads(out.splitlines()[-1])["exit_code"] == 130
+    code, _, err = place.command("promote", "tiny/3")
+    assert code == 2
+    assert "`headgate promote tiny/1 --fleet test` gives it up" in err
+    code, out, err = place.command("promote", "tiny/1", "--json")
+    assert code == 0, err
+    rollout = json.loads(out.splitlines()[-1])["rollout"]
+    assert rollout["reason"] == "the rollout of tiny-v2 was given up at 20 %"
+    observed = place.observed()
+    assert (observed["route"]["stable"], observed["route"]["canary"]) == ("tiny-v1", None)
+    assert [r["revision"] for r in observed["replicas"]] == ["tiny-v1"]
 
 
 def test_ctrl_c_in_a_rollout_leaves_users_on_what_they_had(place: Project) -> None:

@@ -11,7 +11,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flows.spec import ReleaseSpec, Section, load_spec, parse_spec
+from flows.spec import ReleaseSpec, Section, anchor, load_spec, parse_spec
 from flows.translate import plan_of, scan_policy_of, serve_config_of, waiver_of
 from registry.errors import UsageError
 
@@ -32,6 +32,21 @@ def test_the_example_loads_and_its_files_exist() -> None:
     assert plan_of(spec.rollout).weights == (5, 25, 50, 100)
     assert serve_config_of(spec.serve).extra_args == ("--enforce-eager",)
     assert scan_policy_of(spec.scan).max_database_age_days == 7
+
+
+@pytest.mark.parametrize(
+    ("uri", "expected"),
+    [
+        ("./my model", "file:///specs/my%20model"),
+        ("/models/tiny", "file:///models/tiny"),
+        ("s3://bucket/models/Tiny", "s3://bucket/models/Tiny"),
+        ("oci://registry.example.com/acme/tiny:v1", "oci://registry.example.com/acme/tiny:v1"),
+    ],
+)
+def test_a_model_may_come_from_elsewhere_than_a_hub(uri: str, expected: str) -> None:
+    """A folder counts from the spec, and is recorded in full."""
+    spec = parse_spec(example() | {"model": {"uri": uri}}, where="spec")
+    assert anchor(spec, Path("/specs")).model.uri == expected
 
 
 def test_the_example_documents_every_key() -> None:

@@ -8,7 +8,8 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from registry.alias_log import (
     check_log,
     get_aliases,
     history,
+    live_since,
     move_alias,
     roll_forward,
     vouch,
@@ -33,7 +35,7 @@ from registry.digest import Digest, canonical_json
 from registry.dir_store import DirStore
 from registry.errors import InfrastructureError, UsageError
 from registry.memory_store import MemoryStore
-from registry.publish import publish
+from registry.publish import get_version, publish
 from registry.statement import Statement
 from registry.store import Store
 from registry.trust import Trust, TrustedKey
@@ -56,6 +58,7 @@ def published(store: Store) -> Store:
 
 
 _PUBLISHED = published(MemoryStore({}))
+VERSION = get_version(_PUBLISHED, "tiny/1")
 VERSIONS = {key: data for key in _PUBLISHED.list("") if (data := _PUBLISHED.get(key))}
 
 
@@ -274,8 +277,7 @@ def test_moves_by_a_key_no_longer_trusted_need_somebody_to_vouch(store: MemorySt
         ):
             move(store, "production", number)
     said: dict[str, Any] = {"name": "tiny", "gpu_class": "cpu", "at": NOW, "who": "ann", "why": "key lost"}
-    for _ in range(2):
-        assert vouch(store, SIGNER, TRUST, **said) == Aliases(production=1)
+    assert [vouch(store, SIGNER, TRUST, **said) for _ in range(2)] == [True, False]
     assert get_aliases(store, TRUST, "tiny", "cpu") == Aliases(production=1)
     assert check_log(store, TRUST, "tiny", "cpu") == []
     assert [m.signer for m in history(store, TRUST, "tiny")] == [None, "builder"]
@@ -290,7 +292,8 @@ def test_a_record_without_a_log_is_read_and_can_be_vouched_for(store: MemoryStor
     other = MemoryStore(contents(store))
     assert move(other, "production", 2) == Aliases(2, None, 2, 1)
     said: dict[str, Any] = {"name": "tiny", "gpu_class": "cpu", "at": NOW, "who": "ann", "why": "upgrade"}
-    assert vouch(store, SIGNER, TRUST, **said) == Aliases(2, None, 1)
+    assert vouch(store, SIGNER, TRUST, **said)
+    assert get_aliases(store, TRUST, "tiny", "cpu") == Aliases(2, None, 1)
     assert [check_log(where, TRUST, "tiny", "cpu") for where in (store, other)] == [[], []]
     assert store.get(RECORD) != b'{"candidate":2,"previous":null,"production":1}'
 
@@ -298,8 +301,81 @@ def test_a_record_without_a_log_is_read_and_can_be_vouched_for(store: MemoryStor
 def test_vouching_for_nothing_adds_nothing(store: MemoryStore) -> None:
     """Without aliases there is nothing to sign for."""
     said: dict[str, Any] = {"name": "tiny", "gpu_class": "cpu", "at": NOW, "who": "ann", "why": "?"}
-    assert vouch(store, SIGNER, TRUST, **said) == Aliases()
+    assert not vouch(store, SIGNER, TRUST, **said)
     assert contents(store) == VERSIONS
+
+
+def test_a_version_was_live_since_the_log_has_it_in_production(store: MemoryStore) -> None:
+    """By any entry that is whole; a candidate was not live, nor was what is live on another GPU class."""
+    assert live_since(store, TRUST, VERSION) is None
+    move(store, "candidate", 1)
+    move(store, "staging", 1)
+    move(store, "production", 4, gpu_class="h100")
+    assert live_since(store, TRUST, VERSION) is None
+    for hours, number in enumerate((1, 2, 3, 1)):
+        move(store, "production", number, at=NOW + timedelta(hours=hours))
+    assert live_since(store, TRUST, VERSION) == NOW
+    change(store, entry(3), None)
+    assert live_since(store, TRUST, VERSION) == NOW + timedelta(hours=3)
+
+
+def test_only_moves_whose_own_signer_is_trusted_make_a_version_live(store: MemoryStore) -> None:
+    """A key distrusted since excuses nothing, until somebody signs for what it had put in production."""
+    lost, old_trust = signer_and_trust("lost")
+    both = Trust((*TRUST.keys, *old_trust.keys))
+    for hours, number in enumerate((1, 2, 3)):
+        move(store, "production", number, signer=lost, trust=both, at=NOW + timedelta(hours=hours))
+    versions = [get_version(store, f"tiny/{number}") for number in (1, 2, 3)]
+    assert [live_since(store, both, v) for v in versions] == [NOW + timedelta(hours=h) for h in range(3)]
+    narrowed = Trust((*TRUST.keys, TrustedKey("lost", lost.public_pem, frozenset({"scan"}))))
+    for trust in (TRUST, narrowed):
+        assert [live_since(store, trust, v) for v in versions] == [None, None, None]
+    later = {"name": "tiny", "gpu_class": "cpu", "at": NOW + timedelta(days=9), "who": "ann", "why": "lost"}
+    assert vouch(store, SIGNER, TRUST, **later)  # type: ignore[arg-type]
+    # Dated by the whole log: what was found before the vouching, and after it went live, is harm since.
+    first, *vouched_for = [live_since(store, TRUST, v) for v in versions]
+    assert first is None
+    assert vouched_for == [NOW + timedelta(hours=1), NOW + timedelta(hours=2)]
+
+
+def test_moving_on_is_not_vouching_for_what_was_there(store: MemoryStore) -> None:
+    """Whoever goes back from what an intruder put into production does not say that it was right."""
+    intruder, other = signer_and_trust("intruder")
+    move(store, "production", 2)
+    move(store, "production", 1, signer=intruder, trust=Trust((*TRUST.keys, *other.keys)))
+    move(store, "production", 2, trust=Trust((*TRUST.keys, *other.keys)))
+    assert get_aliases(store, TRUST, "tiny", "cpu").previous == 1
+    assert live_since(store, TRUST, VERSION) is None
+
+
+def test_another_record_under_the_same_number_was_not_live(store: MemoryStore) -> None:
+    """The log names the record that it pointed at, by digest."""
+    move(store, "production", 1)
+    move(store, "production", 2)
+    assert live_since(store, TRUST, VERSION) == NOW
+    assert live_since(store, TRUST, replace(VERSION, image=digest("another image"))) is None
+
+
+def test_entries_of_another_log_make_nothing_live(store: MemoryStore) -> None:
+    """Signed by a trusted key, but they do not follow what is here."""
+    other = MemoryStore(VERSIONS)
+    move(store, "production", 2)
+    move(other, "production", 3)
+    move(other, "production", 1)
+    change(store, entry(2), other.get(entry(2)))
+    assert live_since(store, TRUST, VERSION) is None
+
+
+def test_a_store_that_cannot_be_reached_is_no_answer(store: MemoryStore) -> None:
+    """Else a version would be kept back for a reason that is not one."""
+    move(store, "production", 1)
+
+    class Unreachable(MemoryStore):
+        def get(self, key: str) -> bytes | None:
+            raise InfrastructureError(f"{key} cannot be reached")
+
+    with pytest.raises(InfrastructureError, match="cannot be reached"):
+        live_since(Unreachable(contents(store)), TRUST, VERSION)
 
 
 @pytest.mark.parametrize("damage", [b"", b"[]", b"null", b'{"staging": 1}', b'{"format": 3}', b"[" * 9999])
@@ -359,6 +435,7 @@ def test_a_signed_entry_of_any_content_is_taken_or_named(data: st.DataObject) ->
     )  # fmt: skip
     predicate = data.draw(mangled(json.loads(canonical_json(following.evidence.statement.predicate))))
     statement = following.evidence.statement
+    live = live_since(store, TRUST, VERSION)
     try:
         forged = Statement(
             predicate_type=statement.predicate_type, subjects=statement.subjects, predicate=predicate
@@ -367,10 +444,11 @@ def test_a_signed_entry_of_any_content_is_taken_or_named(data: st.DataObject) ->
     except (ValueError, TypeError):
         return  # nothing that can be signed
     try:
-        assert get_aliases(store, TRUST, "tiny", "cpu") in (TRUTH, Aliases(2, 1, 2, 1))
+        assert replace(get_aliases(store, TRUST, "tiny", "cpu"), staging=None) == TRUTH
         assert all(isinstance(found.at[:10], str) for found in history(store, TRUST, "tiny"))
     except InfrastructureError:
         assert check_log(store, TRUST, "tiny", "cpu")
+    assert live_since(store, TRUST, VERSION) in (live, None)
 
 
 def test_racing_threads_lose_no_move(tmp_path: Path) -> None:

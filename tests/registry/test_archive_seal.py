@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -24,7 +25,7 @@ from registry.publish import get_version, list_versions
 from registry.signing import KeySigner
 from registry.trust import Trust, TrustedKey
 from registry.trust_file import write_trust
-from tests.simulators.archives import add_blob, bring, export, ignore, rewrite
+from tests.simulators.archives import add_blob, advised, bring, export, ignore, rewrite
 from tests.simulators.keys import signer_and_trust
 from tests.simulators.records import draft
 from tests.simulators.released import AT, WHEN, TinyHome, move, passed, release, tiny_home
@@ -45,21 +46,6 @@ def here(tmp_path: Path) -> TinyHome:
     release(made, weights={"config.json": b"{}"})
     move(made, Alias.PRODUCTION, version)  # back from the next one
     return made
-
-
-@pytest.fixture
-def there(tmp_path: Path, here: TinyHome) -> TinyHome:
-    """Another home, which trusts the first one's key."""
-    made = tiny_home(tmp_path / "there")
-    made.trusts("first-house", here.signer)
-    return made
-
-
-@pytest.fixture
-def archive(here: TinyHome, tmp_path: Path) -> Path:
-    """The version in an archive."""
-    export(here, "tiny/1", tmp_path / "archive")
-    return tmp_path / "archive"
 
 
 def seal_in(archive: Path, change: Callable[[bytes], bytes]) -> None:
@@ -181,9 +167,11 @@ def test_an_exporter_that_is_not_trusted_lets_nothing_in(
     export(here, "tiny/1", tmp_path / "archive", signer=KeySigner.generate())
     said = refused(there, tmp_path / "archive")
     assert "keys not trusted here" in said
-    path, name = said.split("keys trust ")[1].split("`")[0].split(" --name ")
+    (command,) = advised(said)
+    path, _, name, *kinds = shlex.split(command)[3:]
     assert name.startswith("exporter-")
-    trusts(there, TrustedKey(name, Path(path).read_text()))
+    assert kinds == ["--for", EXPORT]
+    trusts(there, TrustedKey(name, Path(path).read_text(), frozenset({EXPORT})))
     assert bring(there, tmp_path / "archive")
 
 

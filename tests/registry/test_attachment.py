@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from registry.attachment import Attachment, attach, attached, attachments, missing
+from registry.attachment import Attachment, attach, attached, attachments, forget
 from registry.bundle import seal
 from registry.digest import Digest
 from registry.dir_store import DirStore
@@ -88,6 +88,27 @@ def test_what_was_attached_is_found_and_again_is_nothing_new(
     assert (len(again.new), len(again.all)) == (1, 2)
     assert attached(client, image) == {Digest.of_bytes(data): data for data in (first, second)}
     assert missing(client, image, [first, second]) == []
+    assert list(attachments(store)) == [Attachment(image, client.repository)]
+
+
+def missing(client: OciClient, image: Digest, bundles: list[bytes]) -> list[Digest]:
+    """Which of these are not attached."""
+    there = attached(client, image)
+    return [digest for data in bundles if (digest := Digest.of_bytes(data)) not in there]
+
+
+def test_a_place_is_forgotten_and_what_is_attached_stays(
+    client: OciClient, store: DirStore, signer: KeySigner
+) -> None:
+    """Attaching again remembers it again."""
+    image = push_image(client)
+    said = [bundle(signer, image)]
+    attach(client, store, "me", image, said)
+    assert forget(store, image, client.repository)
+    assert not forget(store, image, client.repository)
+    assert list(attachments(store)) == []
+    assert len(attached(client, image)) == 1
+    assert attach(client, store, "me", image, said).new == ()
     assert list(attachments(store)) == [Attachment(image, client.repository)]
 
 

@@ -133,9 +133,11 @@ def test_keeping_more_never_keeps_less(numbers: list[int], rollbacks: int, days:
 
 
 def test_less_than_no_time_is_refused() -> None:
-    """A negative grace period would remove what is being written."""
-    with pytest.raises(UsageError):
+    """A negative grace period would remove what is being written. One sentence says so, for people."""
+    with pytest.raises(UsageError, match=r"less than no time\. Next: name durations such as 30d or 12h\.$"):
         Retention(grace_seconds=-1)
+    with pytest.raises(UsageError, match=r"cannot keep -1 earlier versions .* Next: name how many"):
+        Retention(rollbacks=-1)
 
 
 def test_nothing_that_a_live_run_may_use_is_old_enough() -> None:

@@ -11,8 +11,9 @@ import pytest
 from registry.bundle import seal, unseal
 from registry.errors import InfrastructureError, UsageError
 from registry.home import Home
-from registry.key_ring import init_key, load_trust, open_signer, rotate_key
+from registry.key_ring import distrust_keys, load_trust, make_trusted, trust_another, trust_key
 from registry.kms_signer import KmsSigner, read_kms_key
+from registry.own_key import init_key, open_signer, rotate_key
 from registry.signing import KeySigner
 from registry.statement import Statement
 from registry.trust import TrustedKey
@@ -50,14 +51,40 @@ def test_rotating_takes_the_new_key_and_keeps_the_old_trust(tmp_path: Path) -> N
     """From a local key to the service, and to another key there."""
     home = Home(tmp_path)
     local = seal(_SAID, open_signer({}, home))
-    rotate_key({}, home, "first", create_key("rotate-a"))
+    rotate_key({}, home, create_key("rotate-a"))
     first = seal(_SAID, open_signer({}, home))
-    rotate_key({}, home, "second", create_key("rotate-b"))
+    rotate_key({}, home, create_key("rotate-b"))
     second = seal(_SAID, open_signer({}, home))
-    signers = [unseal(bundle, load_trust(home)).signer for bundle in (local, first, second)]
-    assert signers[0] is not None
-    assert signers[1:] == ["first", "second"]
+    read = [unseal(bundle, load_trust(home)) for bundle in (local, first, second)]
+    assert {said.signer for said in read} == {load_trust(home).keys[0].name}
+    assert len({said.key_id for said in read}) == 3
     assert not (home.keys / "signing.pem").exists()
+
+
+def test_rotating_to_a_key_of_somebody_else_is_refused(tmp_path: Path) -> None:
+    """Else what this home signs would be said by another; a key of its own name is taken back."""
+    home, uri = Home(tmp_path), create_key("shared")
+    init_key({}, home, "builder", None)
+    pem = read_kms_key(uri)[1]
+    trust_key(home, make_trusted("bob", pem))
+    with pytest.raises(UsageError, match="trusted already, as bob"):
+        rotate_key({}, home, uri)
+    distrust_keys(home, "bob")
+    trust_another(home, "builder", pem)
+    rotate_key({}, home, uri)
+    assert [key.name for key in load_trust(home).keys] == ["builder", "builder"]
+    assert open_signer({}, home).public_pem == pem
+
+
+def test_a_key_in_a_service_that_the_home_forgot_is_missed(tmp_path: Path) -> None:
+    """The file that names it is as good as the key."""
+    home, uri = Home(tmp_path), create_key("forgotten")
+    init_key({}, home, "builder", uri)
+    (home.keys / "signing.pub").unlink()
+    with pytest.raises(UsageError, match="is gone"):
+        open_signer({}, home)
+    assert rotate_key({}, home, uri).name == "builder"
+    assert len(load_trust(home).keys) == 1
 
 
 def test_an_alias_that_moved_is_noticed_at_the_first_signature(tmp_path: Path) -> None:

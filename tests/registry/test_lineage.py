@@ -100,6 +100,17 @@ def test_a_gate_is_marked_with_its_verdict(outcome: Outcome) -> None:
     assert marks(traced(signed_evidence(quality=outcome)))["quality"] == str(outcome)
 
 
+def test_the_sanity_gate_speaks_of_the_weights_alone() -> None:
+    """Its node hangs on them, not on what serves them; a version from before the gate has none."""
+    verdict = Verdict.of([finding("layers")])
+    facts = {"at": "2026-11-02T10:00:00.000000+00:00", "run": "run-1"}
+    said = Evidence(kind="sanity", subject=VERSION.weights_set, verdict=verdict, facts=facts)
+    lineage = traced((*signed_evidence(), signed(said, SIGNER, TRUST)))
+    assert marks(lineage)["sanity"] is Mark.PASS
+    assert {before for before, after in lineage.edges if after == "judged-sanity"} == {"weights"}
+    assert "sanity" not in marks(traced())
+
+
 def test_the_newest_that_counts_is_shown() -> None:
     """A later failure outweighs the pass; a later pass by a stranger does not outweigh the failure."""
     stranger, _ = signer_and_trust("stranger")
@@ -173,6 +184,22 @@ def test_moves_of_other_versions_are_not_its_history() -> None:
     away = move(other, Alias.CANDIDATE, Aliases(candidate=3), SIGNER, TRUST, number=2)
     unrelated = move(other, Alias.STAGING, Aliases(candidate=3), SIGNER, TRUST, number=3)
     assert traced(moves=(elsewhere, away, unrelated)).moves == (away,)
+
+
+def test_moves_in_another_house_are_history_and_no_doubtful_evidence() -> None:
+    """They came with an archive, oldest first; this house's own moves among them are told once."""
+    first = move(VERSION, Alias.CANDIDATE, Aliases(), SIGNER, TRUST)
+    second = move(VERSION, Alias.STAGING, first.after, SIGNER, TRUST, number=2)
+    careful = Trust((TrustedKey("builder", SIGNER.public_pem, frozenset({"scan"})),))
+    own = move(VERSION, Alias.PRODUCTION, second.after, SIGNER, TRUST, number=3)
+    unread = replace(first.evidence, facts={"at": first.at})
+    came = [signed(e, SIGNER, careful) for e in (second.evidence, unread, own.evidence, first.evidence)]
+    again = replace(came[2], digest=own.digest)
+    lineage = traced((came[0], came[1], again, came[3]), moves=(own,), trust=careful)
+    assert [(m.alias, m.number) for m in lineage.elsewhere] == [("candidate", 1), ("staging", 2)]
+    assert lineage.moves == (own,)
+    assert "alias-move" not in marks(lineage)
+    assert [m["number"] for m in lineage.to_json()["moves_elsewhere"]] == [1, 2]
 
 
 @pytest.mark.parametrize(

@@ -70,7 +70,8 @@ def lineage(note: str = "all well", quality: Outcome = Outcome.PASS, **changes: 
     found = [signed(e, SIGNER, TRUST) for e in evidence_of(version, note=note, quality=quality)]
     rescan = Evidence(kind="scan", subject=version.release_digest, facts={"at": "2026-10-01", "note": note})
     missing = {"production": [f"it is not so: {note}"]}
-    case = Case(version, (*found, rescan), NOW, TRUST)
+    there = move(version, Alias.STAGING, first.after, SIGNER, TRUST, why=note, who=note, number=2)
+    case = Case(version, (*found, rescan, signed(there.evidence, SIGNER, TRUST)), NOW, TRUST)
     return trace(case, None, (first,), first.after, missing)
 
 
@@ -85,6 +86,17 @@ def test_the_page_needs_nothing_else() -> None:
     assert {link[1:] for link in links} <= {*page.values("id")}
     assert not re.search(r"url\(|@import|//", "".join(page.styles))
     assert any("default-src 'none'" in value for value in page.values("content"))
+
+
+def test_moves_in_another_house_have_a_table_of_their_own() -> None:
+    """Beside this house's log, and not among what is said about the version."""
+    page = Page(render(lineage(), NOW))
+    words = " ".join(page.words)
+    here, _, there = words.partition("Alias moves elsewhere")
+    assert "Nothing here rests on it" in there
+    assert "staging" in there
+    assert "evidence-alias-move" not in page.values("id")
+    assert "alias-move" not in here
 
 
 def test_no_two_elements_share_an_id() -> None:

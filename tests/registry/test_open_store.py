@@ -72,4 +72,4 @@ def test_what_names_no_store_is_explained(tmp_path: Path, address: str, why: str
     with pytest.raises(UsageError, match="names no store") as caught:
         _opened(address, tmp_path)
     assert why in str(caught.value)
-    assert "Next: set HEADGATE_STORE to a folder, or to s3://BUCKET/PREFIX" in str(caught.value)
+    assert "Next: a store is a folder, or s3://BUCKET/PREFIX" in str(caught.value)

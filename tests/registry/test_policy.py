@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from judging.verdict import FailureClass, Finding, Outcome, Verdict
 from registry.alias import Alias
 from registry.approval import approval
-from registry.counting import MAX_SKEW, newest_of, subject_of
-from registry.errors import NeedsApproval, UsageError
+from registry.counting import MAX_SKEW, Case, newest_of, subject_of
+from registry.errors import HeadgateError, Inconclusive, NeedsApproval, Refused
 from registry.evidence import Evidence
-from registry.policy import DEFAULT, Policy, Requirement, insist, missing_evidence
+from registry.policy import DEFAULT, Policy, Requirement, exemption, insist, missing_evidence
 from registry.predicates import KINDS
 from registry.signing import KeySigner
 from registry.trust import Trust, TrustedKey
@@ -64,10 +64,18 @@ def asks(*requirements: Requirement) -> Policy:
     return Policy(staging=(), production=requirements)
 
 
+def case_of(found: Iterable[Evidence], live: timedelta | None = None) -> Case:
+    """``live`` is how long ago it was first in production here."""
+    return Case(VERSION, tuple(found), NOW, TRUST, None if live is None else NOW - live)
+
+
 def missing(
-    found: Iterable[Evidence], policy: Policy = DEFAULT, alias: Alias = Alias.PRODUCTION
+    found: Iterable[Evidence],
+    policy: Policy = DEFAULT,
+    alias: Alias = Alias.PRODUCTION,
+    live: timedelta | None = None,
 ) -> list[str]:
-    return missing_evidence(policy, alias, VERSION, found, NOW, TRUST)
+    return missing_evidence(policy, alias, case_of(found, live))
 
 
 def waived(until: str, outcome: Outcome = Outcome.ERROR, **values: Any) -> Evidence:
@@ -78,7 +86,7 @@ def waived(until: str, outcome: Outcome = Outcome.ERROR, **values: Any) -> Evide
 def test_a_pass_of_everything_is_enough(alias: Alias) -> None:
     """Nothing is missing, for any alias."""
     assert missing(GATES, alias=alias) == []
-    insist(DEFAULT, alias, VERSION, GATES, NOW, TRUST)
+    insist(DEFAULT, alias, case_of(GATES))
 
 
 def test_no_evidence_names_all_that_is_missing() -> None:
@@ -133,28 +141,50 @@ def test_what_was_live_may_come_back() -> None:
     )
     found = [*old, waived("2026-06-01", age=timedelta(days=200))]
     assert len(missing(found, strict)) == 3
-    live = evidence("rollout", phase="succeeded", age=timedelta(days=199))
-    assert missing([*found, live], strict) == []
-    assert len(missing([*found, replace(live, signer=None, key_id="")], strict)) == 3
-    assert len(missing([*found, live, evidence("scan", Outcome.FAIL)], strict)) == 1
+    live = timedelta(days=199)
+    assert missing(found, strict, live=live) == []
+    assert len(missing([*found, evidence("scan", Outcome.FAIL)], strict, live=live)) == 1
+
+
+def test_a_rollout_is_no_proof_that_it_was_live_here() -> None:
+    """Evidence travels: what succeeded in another house, or was signed by hand, excuses from nothing here."""
+    rollout = evidence("rollout", phase="succeeded", age=timedelta(days=30))
+    assert len(missing([*GATES, rollout], STRICTER)) == 4
+    assert exemption(case_of([*GATES, rollout])) == ""
+
+
+def test_what_was_live_in_the_future_was_not_live() -> None:
+    """The clock of whoever moved the alias is wrong, so nobody knows which harm came later."""
+    assert missing(GATES, STRICTER, live=-MAX_SKEW) == []
+    assert len(missing(GATES, STRICTER, live=-2 * MAX_SKEW)) == 4
+    assert exemption(case_of(GATES, -2 * MAX_SKEW)) == ""
+
+
+def test_an_exemption_is_said_in_a_sentence() -> None:
+    """Since when, and what counts all the same; a version that never was live is not exempt."""
+    assert exemption(case_of(GATES)) == ""
+    assert exemption(case_of(GATES, timedelta(days=1))) == (
+        "it is exempt from the policy: it was in production here, first on 2026-11-20 12:00 UTC,"
+        " and only its release, harm proven since and rejections count"
+    )
 
 
 @pytest.mark.parametrize("outcome", [Outcome.ERROR, Outcome.INCONCLUSIVE])
 @pytest.mark.parametrize("kind", ["quality", "scan"])
 def test_a_judge_that_could_not_tell_does_not_keep_back_what_was_live(kind: str, outcome: Outcome) -> None:
     """A scanner that is down proves no harm; it does not hide harm that was proven before either."""
-    live = evidence("rollout", phase="succeeded")
+    live = timedelta(hours=1)
     unsure = evidence(kind, outcome, age=timedelta(0))
     assert len(missing([*GATES, unsure])) == 1
-    assert missing([*GATES, unsure, live]) == []
+    assert missing([*GATES, unsure], live=live) == []
     harm = evidence(kind, Outcome.FAIL, age=timedelta(minutes=1))
-    assert "said fail" in missing([*GATES, harm, unsure, live])[0]
+    assert "said fail" in missing([*GATES, harm, unsure], live=live)[0]
     others = [e for e in GATES if e.kind != kind]
     assert len(missing([*others, unsure])) == 1
-    assert missing([*others, unsure, live]) == []
+    assert missing([*others, unsure], live=live) == []
 
 
-LIVE = evidence("rollout", phase="succeeded", age=timedelta(days=30))
+LIVE = timedelta(days=30)
 STRICTER = asks(
     Requirement(kind="approval", count=2, four_eyes=True),
     Requirement(kind="sbom"),
@@ -166,43 +196,31 @@ STRICTER = asks(
 def test_a_policy_made_stricter_does_not_keep_back_what_was_live() -> None:
     """Going back asks for the release alone; a version that never was live needs all of it."""
     assert len(missing(GATES, STRICTER)) == 4
-    assert missing([*GATES, LIVE], STRICTER) == []
-    assert missing([*GATES[:2], LIVE], STRICTER) == ["no release has bound its evidence together"]
-    assert missing([LIVE], asks()) == []
+    assert missing(GATES, STRICTER, live=LIVE) == []
+    assert missing(GATES[:2], STRICTER, live=LIVE) == ["no release has bound its evidence together"]
+    assert missing([], asks(), live=LIVE) == []
 
 
 def test_harm_proven_since_keeps_back_what_was_live() -> None:
     """By any gate, asked for or not, until it passes again; what was known before it went live does not."""
     harm = evidence("load", Outcome.FAIL, age=timedelta(days=2))
-    (sentence,) = missing([*GATES, LIVE, harm])
+    (sentence,) = missing([*GATES, harm], live=LIVE)
     assert sentence == "its load test said fail: because"
-    assert missing([*GATES, LIVE, harm, evidence("load")]) == []
-    assert missing([*GATES, LIVE, evidence("load", Outcome.FAIL, age=timedelta(days=31))]) == []
-    again = evidence("rollout", phase="succeeded", age=timedelta(hours=1))
-    assert (
-        len(missing([*GATES, LIVE, harm, again])) == 1
-    )  # a rollout under way ended after the harm was found
+    assert missing([*GATES, harm, evidence("load")], live=LIVE) == []
+    assert missing([*GATES, evidence("load", Outcome.FAIL, age=timedelta(days=31))], live=LIVE) == []
 
 
 def test_a_rejection_keeps_back_what_was_live() -> None:
     """A person has looked at it."""
-    (sentence,) = missing([*GATES, LIVE, decision("bob", reject=True)], STRICTER)
+    (sentence,) = missing([*GATES, decision("bob", reject=True)], STRICTER, live=LIVE)
     assert sentence.startswith("bob rejected it")
 
 
 def test_a_release_that_could_not_tell_does_not_keep_back_what_was_live() -> None:
     """A summary made while the scanner was down takes nothing back; one that says fail does."""
     for outcome, gaps in ((Outcome.ERROR, 0), (Outcome.FAIL, 1)):
-        assert len(missing([*GATES, LIVE, evidence("release", outcome, age=timedelta())])) == gaps
-
-
-def test_only_a_key_that_moves_aliases_says_that_something_was_live() -> None:
-    """A key for evidence alone cannot excuse a version from the policy."""
-    judge = KeySigner.generate()
-    trust = Trust((*TRUST.keys, TrustedKey("judge", judge.public_pem, frozenset({"rollout"}))))
-    live = signed(replace(LIVE, signer=None, key_id=""), judge, trust)
-    assert live.signer == "judge"
-    assert len(missing_evidence(STRICTER, Alias.PRODUCTION, VERSION, [*GATES, live], NOW, trust)) == 4
+        found = [*GATES, evidence("release", outcome, age=timedelta())]
+        assert len(missing(found, live=LIVE)) == gaps
 
 
 def test_an_easy_suite_does_not_undo_a_hard_one() -> None:
@@ -212,16 +230,16 @@ def test_an_easy_suite_does_not_undo_a_hard_one() -> None:
     assert missing(found) == ["its quality gate full said fail: because"]
     assert len(missing(found, asks(_hours("quality", 12)))) == 1
     assert missing([*found, evidence("quality", suite="full")]) == []
-    assert len(missing([*GATES, LIVE, *found[:2]])) == 0  # it was known before it went live
+    assert len(missing([*GATES, *found[:2]], live=LIVE)) == 0  # it was known before it went live
     since = evidence("quality", Outcome.FAIL, age=timedelta(days=1), suite="full")
-    assert len(missing([*GATES, LIVE, since, *found[1:]])) == 1
+    assert len(missing([*GATES, since, *found[1:]], live=LIVE)) == 1
 
 
 def test_signatures_are_counted_by_suite() -> None:
     """Two keys under two suites are one signature each."""
     policy = asks(Requirement(kind="quality", count=2))
     found = [evidence("quality", suite="full"), evidence("quality", suite="smoke", by="ann")]
-    assert missing(found, policy) == ["1 of 2 keys have signed its quality gate"]
+    assert missing(found, policy) == ["its quality gate has 1 of 2 signers"]
     assert missing([*found, evidence("quality", suite="full", by="bob")], policy) == []
 
 
@@ -282,10 +300,17 @@ def test_evidence_too_old_does_not_count() -> None:
     assert "it is 90.1 days old, and the policy allows 90.0 days" in sentence
     (sentence,) = missing([evidence("scan", age=timedelta(hours=13))], asks(_hours("scan", 12)))
     assert "13.0 hours old, and the policy allows 12.0 hours" in sentence
+    for allowed, told in ((timedelta(minutes=5), "5.0 minutes"), (timedelta(minutes=1), "60 seconds")):
+        (sentence,) = missing([evidence("scan", age=timedelta(minutes=61))], asks(_within("scan", allowed)))
+        assert f"61.0 minutes old, and the policy allows {told}" in sentence
 
 
 def _hours(kind: str, hours: int) -> Requirement:
-    return Requirement(kind=kind, max_age=timedelta(hours=hours))
+    return _within(kind, timedelta(hours=hours))
+
+
+def _within(kind: str, age: timedelta) -> Requirement:
+    return Requirement(kind=kind, max_age=age)
 
 
 def test_a_pass_from_the_future_does_not_count() -> None:
@@ -325,8 +350,18 @@ def test_two_signatures_are_two_keys() -> None:
     """The same key twice is one; two keys suffice."""
     policy = asks(Requirement(kind="quality", count=2))
     twice = [evidence("quality"), evidence("quality", age=timedelta(days=1))]
-    assert missing(twice, policy) == ["1 of 2 keys have signed its quality gate"]
+    assert missing(twice, policy) == ["its quality gate has 1 of 2 signers"]
     assert missing([*twice, evidence("quality", by="ann")], policy) == []
+
+
+def test_two_keys_of_one_holder_are_one_signature() -> None:
+    """After a rotation ann signs with another key, under the same name."""
+    old, new = KeySigner.generate(), KeySigner.generate()
+    trust = Trust(tuple(TrustedKey("ann", key.public_pem) for key in (old, new)))
+    said = tuple(signed(approval(VERSION, at=NOW, by="ann", why="w"), key, trust) for key in (old, new))
+    policy = asks(Requirement(kind="approval", count=2))
+    told = missing_evidence(policy, Alias.PRODUCTION, Case(VERSION, said, NOW, trust))
+    assert told == ["its approval has 1 of 2 signers"]
 
 
 FOUR_EYES = asks(*DEFAULT.production, Requirement(kind="approval", four_eyes=True))
@@ -389,16 +424,58 @@ def test_two_approvals_of_two_people() -> None:
     """One is not enough, and the sentence counts."""
     policy = asks(Requirement(kind="approval", count=2, four_eyes=True))
     found = [evidence("release"), decision("ann"), decision("ann", age=timedelta(days=1))]
-    assert missing(found, policy) == ["1 of 2 keys have signed its approval"]
+    assert missing(found, policy) == ["its approval has 1 of 2 signers"]
     assert missing([*found, decision("bob")], policy) == []
 
 
 def test_only_people_missing_is_another_error() -> None:
     """Exit code 20 means that a person has to decide; anything else is to be mended first."""
     with pytest.raises(NeedsApproval, match=r"tiny/3 may not become production\. Nobody|nobody has approved"):
-        insist(FOUR_EYES, Alias.PRODUCTION, VERSION, GATES, NOW, TRUST)
-    with pytest.raises(UsageError, match=r"no quality gate.*nobody has approved it\. Next: release it again"):
-        insist(FOUR_EYES, Alias.PRODUCTION, VERSION, GATES[1:], NOW, TRUST)
+        insist(FOUR_EYES, Alias.PRODUCTION, case_of(GATES))
+    with pytest.raises(
+        Inconclusive, match=r"no quality gate.*nobody has approved it\. Next: release it again"
+    ):
+        insist(FOUR_EYES, Alias.PRODUCTION, case_of(GATES[1:]))
+
+
+_DAY = timedelta(days=1)
+_SAYS_NO = [
+    [evidence("quality", Outcome.FAIL), *GATES[1:]],
+    [evidence("quality", Outcome.FAIL), *GATES[1:], evidence("quality", Outcome.ERROR, suite="other")],
+    [GATES[0], waived("2026-11-20"), GATES[2]],
+    [*GATES, decision("bob", reject=True)],
+    [evidence("scan", Outcome.FAIL)],
+]
+_CANNOT_TELL = [
+    [],
+    GATES[1:],
+    [evidence("quality", age=2 * _DAY), *GATES[1:]],
+    [evidence("quality", by="stranger"), *GATES[1:]],
+    [evidence("quality", Outcome.ERROR), *GATES[1:]],
+    [evidence("quality", Outcome.INCONCLUSIVE), *GATES[1:]],
+    [replace(evidence("quality"), verdict=None), *GATES[1:]],
+]
+
+
+@pytest.mark.parametrize(
+    ("found", "error"),
+    [*((found, Refused) for found in _SAYS_NO), *((found, Inconclusive) for found in _CANNOT_TELL)],
+)
+def test_a_no_is_another_error_than_nothing_known(found: list[Evidence], error: type[HeadgateError]) -> None:
+    """A failure, a waiver that ended or a rejection refuses (10); what is missing or doubtful holds (13)."""
+    policy = asks(_within("quality", _DAY), Requirement(kind="scan"), Requirement(kind="release"))
+    with pytest.raises(error):
+        insist(policy, Alias.PRODUCTION, case_of(found))
+
+
+def test_a_signature_short_is_a_person_short_only_of_approvals() -> None:
+    """A second gate can be measured; a second approval needs somebody."""
+    for kind, found, error in (
+        ("quality", GATES, Inconclusive),
+        ("approval", [*GATES, decision("ann")], NeedsApproval),
+    ):
+        with pytest.raises(error, match="has 1 of 2 signers"):
+            insist(asks(Requirement(kind=kind, count=2)), Alias.PRODUCTION, case_of(found))
 
 
 def test_weights_that_were_not_quantized_need_no_proof_of_it() -> None:
@@ -406,7 +483,7 @@ def test_weights_that_were_not_quantized_need_no_proof_of_it() -> None:
     policy = asks(Requirement(kind="quantize"))
     assert missing([], policy) == ["there is no quantize evidence about it"]
     plain = draft(source_set=VERSION.weights_set).numbered(1)
-    assert missing_evidence(policy, Alias.PRODUCTION, plain, [], NOW, TRUST) == []
+    assert missing_evidence(policy, Alias.PRODUCTION, Case(plain, (), NOW, TRUST)) == []
 
 
 _ANY = st.builds(
@@ -431,10 +508,11 @@ def test_the_order_of_evidence_does_not_matter(found: list[Evidence], random: An
 @given(st.lists(_ANY, max_size=6), _ANY)
 def test_a_failure_never_helps(found: list[Evidence], more: Evidence) -> None:
     """A record that did not pass lifts no refusal; a stranger's changes nothing."""
-    if more.signer is None:
-        assert bool(missing([*found, more])) == bool(missing(found))
-    elif more.kind != "rollout" and more.verdict and not more.verdict.passed and missing(found):
-        assert missing([*found, more])
+    for live in (None, LIVE):
+        if more.signer is None:
+            assert bool(missing([*found, more], live=live)) == bool(missing(found, live=live))
+        elif more.verdict and not more.verdict.passed and missing(found, live=live):
+            assert missing([*found, more], live=live)
 
 
 def test_the_digest_names_every_part() -> None:

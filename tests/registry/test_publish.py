@@ -13,7 +13,15 @@ from hypothesis import strategies as st
 
 from registry.dir_store import DirStore
 from registry.errors import InfrastructureError, Refused, UsageError
-from registry.publish import get_version, list_versions, publish, put_version, repair_index
+from registry.publish import (
+    RecordGone,
+    get_version,
+    list_versions,
+    lost_numbers,
+    publish,
+    put_version,
+    repair_index,
+)
 from tests.simulators.crashing_store import CountingStore, CrashingStore, Died, InterleavedStore
 from tests.simulators.records import digest, draft
 
@@ -64,6 +72,49 @@ def test_the_number_of_a_removed_version_is_not_given_again(store: DirStore) -> 
         publish(store, draft(image=digest(str(index))))
     store.delete("versions/tiny/000002.json")
     assert publish(store, draft(image=digest("new"))).number == 4
+
+
+def test_the_number_of_the_newest_version_is_not_given_again_either(store: DirStore) -> None:
+    """Nor is the content that it had: published again, it has its number again."""
+    for index in range(3):
+        publish(store, draft(image=digest(str(index))))
+    store.delete("versions/tiny/000003.json")
+    assert publish(store, draft(image=digest("new"))).number == 4
+    assert publish(store, draft(image=digest("2"))).number == 3
+
+
+@pytest.mark.parametrize("number", [1, 2, 3])
+def test_a_removed_version_is_told_from_one_that_never_was(store: DirStore, number: int) -> None:
+    """Its number is known; one that was mistyped, or lies between imports, is not."""
+    for index in range(3):
+        publish(store, draft(image=digest(str(index))))
+    put_version(store, draft(image=digest("imported")).numbered(7))
+    store.delete(f"versions/tiny/00000{number}.json")
+    with pytest.raises(RecordGone, match=rf"record of tiny/{number} is gone .* Next: restore"):
+        get_version(store, f"tiny/{number}")
+    assert lost_numbers(store, "tiny") == [number]
+    for never in ("tiny/5", "tiny/8", "other/1"):
+        with pytest.raises(UsageError, match=f"There is no version {never}"):
+            get_version(store, never)
+
+
+def test_a_claim_whose_publisher_died_is_no_removed_version(store: DirStore) -> None:
+    """Nothing shows that there was a record."""
+    publish(store, draft())
+    store.put_if_absent(f"versions-by-content/tiny/{digest('claimed').hex}", b"2")
+    assert lost_numbers(store, "tiny") == []
+    with pytest.raises(UsageError, match="There is no version tiny/2"):
+        get_version(store, "tiny/2")
+
+
+def test_a_mistyped_number_costs_a_few_reads(store: DirStore) -> None:
+    """However many versions there are."""
+    for index in range(30):
+        publish(store, draft(image=digest(str(index))))
+    counted = CountingStore(store)
+    with pytest.raises(UsageError):
+        get_version(counted, "tiny/300")
+    assert counted.calls <= 3
 
 
 def test_a_damaged_index_entry_is_named_and_repaired(store: DirStore) -> None:

@@ -11,15 +11,21 @@ import pytest
 
 from registry.alias import Alias
 from registry.alias_log import get_aliases, history
-from registry.attachment import Attachment, attach, missing
+from registry.approval import approval
+from registry.archive import export_version, import_archive
+from registry.archive_seal import Exporter
+from registry.attachment import Attachment, attach, attached
+from registry.bundle import seal
 from registry.digest import Digest
 from registry.errors import InfrastructureError
-from registry.evidence import list_bundles, record, subjects_of
+from registry.evidence import list_bundles, record, record_key, subjects_of
 from registry.lease import Contender, holder_of
 from registry.oci_client import OciClient, Repository
+from registry.problem import Problem
 from registry.publish import publish
-from registry.reconcile import Problem, Reconciler
+from registry.reconcile import Reconciler
 from registry.referrers import fallback_tag
+from registry.signing import KeySigner
 from registry.version import ModelVersion
 from tests.simulators.images import bundle, push_image
 from tests.simulators.oci_registry import RegistrySimulator
@@ -170,9 +176,11 @@ def test_a_registry_that_cannot_be_reached_is_told(at: TinyHome) -> None:
         image = push_image(client)
         attach(client, at.store, "ada", image, [bundle(at.signer, image)])
         there = client.repository
-    whats = [problem.what for problem in _problems(at)]
-    assert f"{there} does not answer." in whats
-    assert f"{version.reference} was published, and not attested" in whats
+    found = _problems(at)
+    [unseen] = [problem for problem in found if problem.unseen]
+    where = f"What is attached to {image} in {there}"
+    assert unseen.what == f"{where} could not be looked at: {there} does not answer."
+    assert f"{version.reference} was published, and not attested" in [problem.what for problem in found]
 
 
 def test_what_another_tool_dropped_from_a_registry_is_attached_again(at: TinyHome) -> None:
@@ -193,8 +201,100 @@ def test_what_another_tool_dropped_from_a_registry_is_attached_again(at: TinyHom
             client.put_manifest(listed[1], fallback_tag(version.image))
             reconciler = replace(_reconciler(at), connect=lambda place: OciClient(place.repository))
             [problem] = reconciler.problems()
-            assert problem.what == f"1 record is not attached to {place.repository}@{version.image}"
+            assert problem.what == f"1 record is not attached to tiny/1 in {place.repository}"
             assert problem.mend
             assert problem.mend()
-            assert missing(client, version.image, said) == []
+            assert set(attached(client, version.image)) >= {Digest.of_bytes(data) for data in said}
             assert list(reconciler.problems()) == []
+
+
+def test_a_registry_that_is_gone_can_be_forgotten(at: TinyHome) -> None:
+    """The line says with which command."""
+    version = release(at)
+    with RegistrySimulator() as sim, OciClient(Repository(sim.host, "acme/tiny")) as client:
+        _push(at, client, version)
+        attach(client, at.store, "ada", version.image, _said(at, version))
+    [problem] = _problems(at)
+    assert f"`headgate detach tiny/1 {client.repository}` forgets it" in problem.remedy
+    assert "Next:" not in problem.what
+
+
+def _push(at: TinyHome, client: OciClient, version: ModelVersion) -> None:
+    for part in at.layout.contents(version.image):
+        client.put_blob(at.layout.read(part.digest))
+    client.put_manifest(at.layout.read(version.image))
+
+
+def _said(at: TinyHome, version: ModelVersion) -> list[bytes]:
+    return [data for s in subjects_of(version) for data in list_bundles(at.store, s).values()]
+
+
+def _reject(at: TinyHome, version: ModelVersion) -> str:
+    """The key of a rejection in the store."""
+    digest = record(at.store, at.signer, approval(version, at=WHEN, by="ada", why="no", reject=True))
+    return record_key(version.release_digest, digest)
+
+
+def test_a_removed_rejection_is_put_back_from_beside_the_image(at: TinyHome) -> None:
+    """The same bytes under the same key, in place of a damaged record too."""
+    version = release(at)
+    key = _reject(at, version)
+    rejection = at.store.get(key)
+    assert _mended(at) == ["1 record is not beside the image of tiny/1"]
+    for damage in (None, b"{}"):
+        at.store.delete(key)
+        if damage:
+            at.store.put_if_absent(key, damage)
+        found = _problems(at)
+        assert "1 record is beside the image of tiny/1 and not in the store: approval by" in found[0].what
+        assert found[0].mend
+        assert found[0].mend()
+        assert at.store.get(key) == rejection
+        assert _problems(at) == []
+
+
+def test_a_removed_rejection_is_put_back_from_a_registry(at: TinyHome) -> None:
+    """Where the image is not on this machine any more."""
+    version = release(at)
+    key = _reject(at, version)
+    rejection = at.store.get(key)
+    with RegistrySimulator() as sim, OciClient(Repository(sim.host, "acme/tiny")) as client:
+        _push(at, client, version)
+        attach(client, at.store, "ada", version.image, _said(at, version))
+        at.store.delete(key)
+        shutil.rmtree(at.home.oci)
+        reconciler = replace(_reconciler(at), connect=lambda place: OciClient(place.repository))
+        [problem] = reconciler.problems()
+        assert f"attached to tiny/1 in {client.repository} and not in the store: approval by" in problem.what
+        assert problem.mend
+        assert problem.mend()
+        assert at.store.get(key) == rejection
+        assert list(reconciler.problems()) == []
+
+
+def test_what_nobody_trusted_signed_is_not_put_into_the_store(at: TinyHome) -> None:
+    """Whoever can write to the layout could say anything."""
+    version = release(at)
+    said = approval(version, at=WHEN, by="mallory", why="no", reject=True)
+    at.layout.put_referrer(version.image, seal(said.statement, KeySigner.generate()))
+    assert _problems(at) == []
+
+
+def test_a_version_whose_record_was_removed_is_told(at: TinyHome) -> None:
+    """Also when it was the last one of its name, and its claim is no publication that goes on."""
+    at.store.delete("versions/tiny/000001.json")
+    found = {problem.what: problem for problem in _problems(at)}
+    gone = found["The record of tiny/1 is gone from the store"]
+    assert gone.mend is None
+    assert "from a backup" in gone.remedy
+    assert not any("has not ended" in what for what in found)
+
+
+def test_an_import_leaves_nothing_to_mend(at: TinyHome, tmp_path: Path) -> None:
+    """Aliases do not travel: it is candidate here when somebody says so; and its moves stay in the store."""
+    exporter = Exporter(signer=at.signer, who="ada", now=WHEN)
+    export_version(at.held, "tiny/1", tmp_path / "archive", exporter, lambda _count: None)
+    there = tiny_home(tmp_path / "there")
+    there.trusts("elsewhere", at.signer)
+    import_archive(there.held, tmp_path / "archive", lambda _count: None)
+    assert _problems(there) == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import threading
 import time
@@ -19,6 +20,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from registry.errors import HeadgateError, InfrastructureError, UsageError
+from registry.home import Home
+from registry.open_store import open_store
 from registry.publish import list_versions, publish
 from registry.s3_store import S3Store, s3_client
 from tests.simulators.records import digest, draft
@@ -218,18 +221,18 @@ def test_trouble_that_does_not_pass_ends_with_what_to_do(trouble: Trouble) -> No
 @pytest.mark.parametrize(
     ("fault", "kind", "says"),
     [
-        (Fault.FORBIDDEN, InfrastructureError, "403 AccessDenied.*Next: allow s3:GetObject"),
+        (Fault.FORBIDDEN, UsageError, "403 AccessDenied.*Next: allow s3:GetObject"),
         (Fault.SKEWED, InfrastructureError, "RequestTimeTooSkewed.*Next: set this machine's clock right"),
-        (Fault.EXPIRED, InfrastructureError, "ExpiredToken.*Next: check the credentials"),
+        (Fault.EXPIRED, UsageError, "ExpiredToken.*Next: check the credentials"),
         (Fault.NO_BUCKET, UsageError, "NoSuchBucket.*Next: create the bucket"),
-        (Fault.NOT_S3, InfrastructureError, "404.*Next: check HEADGATE_STORE, and AWS_ENDPOINT_URL_S3"),
+        (Fault.NOT_S3, InfrastructureError, "404.*Next: check the address, and AWS_ENDPOINT_URL_S3"),
         (Fault.UNABLE, InfrastructureError, "NotImplemented.*Next: use a service that does If-None-Match"),
     ],
 )
 def test_what_the_service_refuses_is_explained(
     trouble: Trouble, fault: Fault, kind: type[HeadgateError], says: str
 ) -> None:
-    """In the middle of a run, at once, and never taken for an empty store."""
+    """In the middle of a run, at once, and never taken for an empty store; some of it is a mistake."""
     store, _ = trouble.stores()
     trouble.faults.choose = lambda _method, _path: fault
     for operation in (
@@ -289,6 +292,26 @@ def test_no_credentials_are_the_users_mistake(
         store.get("a")
 
 
+@pytest.mark.parametrize(
+    ("setting", "value", "says"),
+    [
+        ("AWS_ENDPOINT_URL_S3", "localhost:9000", "Invalid endpoint.*http://HOST:PORT"),
+        ("AWS_PROFILE", "tsaging", "tsaging.*Next: correct AWS_PROFILE"),
+        ("AWS_DEFAULT_REGION", "eu west 1", "eu west 1.*Next: correct AWS_PROFILE, AWS_DEFAULT_REGION"),
+    ],
+)
+def test_settings_that_boto3_cannot_use_are_the_users_mistake(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, setting: str, value: str, says: str
+) -> None:
+    """Before anything is asked of a service."""
+    for name in ("AWS_DEFAULT_REGION", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv(setting, value)
+    monkeypatch.setenv("HEADGATE_STORE", "s3://models/team")
+    with pytest.raises(UsageError, match=f"settings for S3 cannot be used.*{says}"):
+        open_store(os.environ, Home(tmp_path))
+
+
 @pytest.mark.parametrize("name", ["versitygw", "minio"])
 def test_real_services_check_keys_and_clocks(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -296,7 +319,7 @@ def test_real_services_check_keys_and_clocks(
     """Their own answers are understood, not only ours."""
     with s3_server(name, tmp_path / "data") as server:
         for client in (server.client(secret="wrong-secret"), server.client(key="nobody")):
-            with pytest.raises(InfrastructureError, match="Next: check the credentials"):
+            with pytest.raises(UsageError, match="Next: check the credentials"):
                 S3Store(client, BUCKET).get("a")
         monkeypatch.setattr(
             "botocore.auth.get_current_datetime",

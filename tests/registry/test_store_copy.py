@@ -9,10 +9,12 @@ import pytest
 from registry.alias import Alias
 from registry.alias_log import get_aliases
 from registry.dir_store import DirStore
-from registry.errors import Refused
+from registry.errors import Refused, UsageError
+from registry.memory_store import MemoryStore
+from registry.open_store import open_ends
 from registry.pins import Pin, list_pins, pin, unpin
 from registry.publish import get_version, list_versions
-from registry.store import Store
+from registry.store import PLACES, Store
 from registry.store_copy import Copied, copy_store
 from tests.simulators.released import TinyHome, move, release, tiny_home
 from tests.simulators.s3_servers import any_server, s3_server
@@ -136,3 +138,118 @@ def test_a_store_in_use_is_copied_as_it_was(at: TinyHome, tmp_path: Path) -> Non
     assert get_aliases(backup, at.trust, "tiny", "cpu").production == 1
     copy_store(at.store, backup, ignore)
     assert get_aliases(backup, at.trust, "tiny", "cpu").production == 2
+
+
+def files(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.rglob("*") if path.is_file())
+
+
+def copy(source: object, target: object, env: dict[str, str] | None = None) -> Copied:
+    """As the command does it."""
+    return copy_store(*open_ends(env or {}, str(source), str(target)), ignore)
+
+
+def test_a_home_is_no_store_and_its_private_key_stays_where_it_is(at: TinyHome, tmp_path: Path) -> None:
+    """Named by one folder too few, nothing is copied; neither is anything written into a home."""
+    (at.home.keys / "signing.pem").write_bytes(at.signer.to_pem())
+    backup = tmp_path / "backup"
+    with pytest.raises(UsageError, match=rf"no store at .*home\. .*did you mean {at.home.store}\?"):
+        copy(at.home.root, backup)
+    with pytest.raises(UsageError, match=r"it holds other things, such as .*did you mean .*home/store\?"):
+        copy_store(DirStore(at.home.root), DirStore(backup), ignore)
+    assert not backup.exists()
+    before = files(at.home.root)
+    copy(at.home.store, backup)
+    with pytest.raises(UsageError, match="did you mean"):
+        copy(backup, at.home.root)
+    assert files(at.home.root) == before
+
+
+@pytest.mark.parametrize(
+    "key", ["keys/signing.pem", "notes.txt", "versions-old/tiny/000001.json", "seen/home/tiny/cpu.json"]
+)
+def test_keys_that_no_store_has_stop_a_copy(at: TinyHome, tmp_path: Path, key: str) -> None:
+    """Among records of a store, at either end; what its dead writers left does not."""
+    spoilt, backup = tmp_path / "spoilt", tmp_path / "backup"
+    (at.home.store / "versions" / ".tmp-1-dead").write_bytes(b"x")
+    copy(at.home.store, spoilt)
+    DirStore(spoilt).put_if_absent(key, b"secret")
+    with pytest.raises(UsageError, match=rf"it holds other things, such as {key}"):
+        copy(spoilt, backup)
+    assert not backup.exists()
+    with pytest.raises(UsageError, match=rf"is no store to copy to.* such as {key}"):
+        copy(at.home.store, spoilt)
+
+
+def test_a_bucket_is_looked_at_in_the_same_way(at: TinyHome, tmp_path: Path) -> None:
+    """A prefix too few is other people's things."""
+    (tmp_path / "bucket").mkdir()
+    with s3_server(any_server(), tmp_path / "bucket") as server:
+        copy_store(at.store, server.store("team/registry"), ignore)
+        with pytest.raises(UsageError, match=r"did you mean s3://headgate/team/registry\?"):
+            copy_store(server.store(), DirStore(tmp_path / "backup"), ignore)
+        with pytest.raises(UsageError, match="is no store to copy to"):
+            copy_store(at.store, server.store("team"), ignore)
+        with pytest.raises(UsageError, match=r"no store at s3://headgate/taem\. there are no records"):
+            copy_store(server.store("taem"), DirStore(tmp_path / "backup"), ignore)
+    assert not (tmp_path / "backup").exists()
+
+
+def test_a_source_that_is_not_there_is_no_empty_store(tmp_path: Path) -> None:
+    """Mistyped, empty, a file, or only what runs leave: exit code 2, and the target is not made."""
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "file").write_bytes(b"x")
+    DirStore(tmp_path / "leases").put_if_absent("leases/somebody.json", b"{}")
+    for name, why in {
+        "mistyped": "the folder does not exist",
+        "empty": "there are no records",
+        "leases": "there are no records",
+        "file": "it is a file, or lies under one",
+        "file/under": "it is a file, or lies under one",
+    }.items():
+        with pytest.raises(UsageError, match=rf"no store at .*/{name}\. {why}\. Next: "):
+            copy(tmp_path / name, tmp_path / "backup")
+    assert not (tmp_path / "backup").exists()
+
+
+def test_a_folder_of_other_things_is_not_written_into(at: TinyHome, tmp_path: Path) -> None:
+    """Whatever they are called; a new disk and dot files are as good as empty."""
+    target = tmp_path / "target"
+    (target / "lost+found").mkdir(parents=True)
+    (target / ".snapshots").mkdir()
+    (target / "Photo.JPG").write_bytes(b"x")
+    with pytest.raises(UsageError, match=r"holds other things, such as Photo\.JPG.*Next: choose an empty"):
+        copy(at.home.store, target)
+    (target / "Photo.JPG").unlink()
+    assert copy(at.home.store, target).written
+    (target / "README.md").write_bytes(b"what this is")
+    assert copy(at.home.store, target).written == 0
+
+
+def test_a_store_is_not_copied_to_or_into_itself(at: TinyHome, tmp_path: Path) -> None:
+    """By whatever name; in a bucket, by prefix."""
+    store, link, env = at.home.store, tmp_path / "link", {"AWS_ENDPOINT_URL_S3": "http://127.0.0.1:9"}
+    link.symlink_to(store)
+    before = files(store)
+    for target in (store, link, f"{store}/../store", f"{link}/backup", store / "backup"):
+        with pytest.raises(UsageError, match="is not copied to"):
+            copy(store, target)
+    for target in ("s3://models/team", "s3://models/team/", "s3://models/team/backup", "s3://models"):
+        with pytest.raises(UsageError, match="is not copied to"):
+            copy("s3://models/team", target, env)
+    assert files(store) == before
+    for target in ("s3://models/team-2", "s3://others/team", str(tmp_path / "store")):
+        assert open_ends(env, "s3://models/team", target)
+
+
+def test_nothing_is_not_the_homes_own_store(at: TinyHome, tmp_path: Path) -> None:
+    """An unset variable in a script."""
+    for source, target in (("", tmp_path / "backup"), (at.home.store, "")):
+        with pytest.raises(UsageError, match=r"'' names no store\. it is empty"):
+            copy(source, target)
+
+
+def test_what_every_release_writes_is_known(at: TinyHome) -> None:
+    """A place that is new has to be added: a store with it would not be copied any more."""
+    assert {key.partition("/")[0] + "/" for key in at.store.list("")} <= {*PLACES}
+    assert copy_store(at.store, MemoryStore({}), ignore).written

@@ -13,9 +13,11 @@ import pytest
 
 from judging.verdict import Outcome, Verdict
 from registry.alias import Alias
+from registry.approval import approval
+from registry.bundle import seal
 from registry.digest import Digest
 from registry.errors import UsageError
-from registry.evidence import Evidence, record
+from registry.evidence import Evidence, record, record_key
 from registry.policy import DEFAULT, Policy, Requirement
 from registry.predicates import APPROVAL, QUALITY, RELEASE
 from registry.publish import get_version, publish
@@ -25,7 +27,7 @@ from registry.trust_file import write_trust
 from registry.verify import size_of, verify_version
 from registry.version import ModelVersion
 from tests.simulators.records import digest, draft
-from tests.simulators.released import AT, WHEN, TinyHome, move, passed, release, tiny_home
+from tests.simulators.released import AT, WHEN, TinyHome, move, passed, release, release_statement, tiny_home
 
 CAUGHT = {
     "version record": r"store/versions/.*",
@@ -53,6 +55,11 @@ OUTSIDE = {
     r"(.*/)?\.[a-z.-]+(/.*)?": "locks, which are empty",
 }
 """Files that verify does not read, and why that is safe."""
+
+WEIGHTS_BYTES = {CAUGHT["files"], PROVED["layer records"]}
+"""Files that may lie in another home."""
+SOURCE_BLOBS = {Digest.of_bytes(b"S" * 700).hex, Digest.of_bytes(b'{"model_type": "llama"}').hex}
+UNCHECKED = ["attached", "image", "weights"]
 
 _POSITIONS = 40  # bytes flipped per file; every byte of short ones
 
@@ -192,21 +199,81 @@ def test_what_verify_does_not_read_repairs_itself(copy: TinyHome) -> None:
 
 
 @pytest.mark.parametrize("pattern", [*CAUGHT.values(), PROVED["layer records"], PROVED["image index"]])
-def test_a_missing_file_is_caught(at: TinyHome, pattern: str) -> None:
-    """Truncated to nothing, or gone. (Source files may be gone: garbage collection takes them.)"""
-    source = Digest.of_bytes(b"S" * 700).hex, Digest.of_bytes(b'{"model_type": "llama"}').hex
+def test_a_missing_file_is_noticed(at: TinyHome, pattern: str) -> None:
+    """Cut to nothing it is damage; gone it is as well, but for bytes: they are only not here to check."""
+    image = _same(at).image
+    parts = {image.hex, *(part.digest.hex for part in at.layout.contents(image))}
     for path in files(at, pattern):
         data = path.read_bytes()
-        if path.name in source:
+        if path.name in SOURCE_BLOBS:
             continue
-        for damage in (lambda path: path.unlink(), lambda path: path.write_bytes(b"")):
-            damage(path)
-            try:
-                found = verdict(at).outcome
-            except UsageError:
-                found = Outcome.FAIL  # there is no such version
-            assert found is Outcome.FAIL or not data, path
-            path.write_bytes(data)
+        path.unlink()
+        bytes_only = pattern in WEIGHTS_BYTES or path.name in parts
+        assert verdict(at).outcome is (Outcome.INCONCLUSIVE if bytes_only else Outcome.FAIL), path
+        path.write_bytes(b"")
+        assert verdict(at).outcome is Outcome.FAIL or not data, path
+        path.write_bytes(data)
+
+
+def test_a_home_without_the_images_says_what_it_did_not_check(copy: TinyHome) -> None:
+    """Nothing is wrong there, and nothing was found whole either."""
+    for folder in (copy.home.blobs, copy.home.oci, copy.home.cache):
+        shutil.rmtree(folder)
+    found = verdict(copy)
+    assert found.outcome is Outcome.INCONCLUSIVE
+    assert [f.name for f in found.findings if f.outcome is Outcome.INCONCLUSIVE] == UNCHECKED
+    assert all("not on this machine and were not checked" in reason for reason in found.reasons())
+    assert "3 of the 3 files of the weights" in " ".join(found.reasons())
+
+
+def test_what_is_damaged_is_found_among_what_is_missing(copy: TinyHome) -> None:
+    """However little is left."""
+    blob = copy.blobs.path(Digest.of_bytes(b"w" * 1500))
+    for path in (copy.home.blobs / "sha256").iterdir():
+        if path != blob:
+            path.unlink()
+    shutil.rmtree(copy.home.oci)
+    assert verdict(copy).outcome is Outcome.INCONCLUSIVE
+    blob.write_bytes(b"e" * 1500)
+    assert any("has been changed" in reason for reason in verdict(copy).reasons())
+
+
+def test_evidence_that_is_gone_is_wrong_without_the_images_too(copy: TinyHome) -> None:
+    """The release statement names what it rests on."""
+    for folder in (copy.home.blobs, copy.home.oci, copy.home.cache):
+        shutil.rmtree(folder)
+    quality = next(copy.store.list(f"evidence/{_same(copy).release_digest.hex}/"))
+    copy.store.delete(quality)
+    assert any("rests on evidence that is not here" in reason for reason in verdict(copy).reasons())
+
+
+def test_a_rejection_that_was_removed_from_the_store_is_noticed(copy: TinyHome) -> None:
+    """It still lies beside the image, which is where whoever removed it did not look."""
+    version = _same(copy)
+    rejection = approval(version, at=WHEN, by="ada", why="it swears", reject=True)
+    digest = record(copy.store, copy.signer, rejection)
+    key = record_key(version.release_digest, digest)
+    copy.layout.put_referrer(version.image, copy.store.get(key) or b"")
+    copy.store.delete(key)
+    (reason,) = verdict(copy).reasons()
+    assert f"approval by builder ({digest})" in reason
+    assert "was removed from the store" in reason
+    assert "Next: `headgate reconcile --apply` puts it back" in reason
+
+
+def test_what_an_image_says_of_another_version_is_not_missed(copy: TinyHome) -> None:
+    """Two versions may have one image; each has the evidence that is about it."""
+    other = draft(image=_same(copy).image, gpu_class="h100", weights_set=digest("w")).numbered(7)
+    statement = release_statement(other, [])
+    copy.layout.put_referrer(other.image, seal(statement.statement, copy.signer))
+    assert verdict(copy).passed
+
+
+def test_a_version_whose_record_was_removed_is_wrong(copy: TinyHome) -> None:
+    """Its number was given: it is not one that never was."""
+    copy.store.delete("versions/tiny/000001.json")
+    (reason,) = verdict(copy).reasons()
+    assert "The record of tiny/1 is gone from the store" in reason
 
 
 def test_what_servers_load_is_looked_at(copy: TinyHome) -> None:
@@ -297,14 +364,36 @@ def test_an_old_alias_record_put_back_is_noticed(copy: TinyHome) -> None:
 
 def test_policy_alone_is_not_damage(copy: TinyHome) -> None:
     """What waits for a person, or has become too old, is told, and is not wrong."""
+    fresh = release(copy, "fresh", aliases=[Alias.CANDIDATE])
     for requirement in (
         Requirement(kind=APPROVAL, four_eyes=True),
         Requirement(kind=QUALITY, max_age=timedelta(days=1)),
     ):
         policy = replace(DEFAULT, production=(requirement,))
-        found = verify_version(copy.held, "tiny/1", policy, WHEN + timedelta(days=30))
+        found = verify_version(copy.held, fresh.reference, policy, WHEN + timedelta(days=30))
         assert found.outcome is Outcome.INCONCLUSIVE
         assert "may not be in production" in found.reasons()[0]
+
+
+def test_an_exemption_from_policy_is_told(copy: TinyHome) -> None:
+    """What was in production here may come back; whoever reads the check sees that nobody has asked more."""
+    policy = replace(DEFAULT, production=(Requirement(kind=APPROVAL),))
+    for name, told in (("tiny/1", "first on 2026-11-20 10:00 UTC"), ("fresh/1", "nobody has approved it")):
+        if name == "fresh/1":
+            release(copy, "fresh", aliases=[Alias.CANDIDATE])
+        found = verify_version(copy.held, name, policy, WHEN + timedelta(days=30))
+        (finding,) = [f for f in found.findings if f.name == "policy"]
+        assert told in finding.message
+        assert ("exempt from the policy" in finding.message) == (name == "tiny/1")
+
+
+def test_a_damaged_log_hides_no_other_finding(copy: TinyHome) -> None:
+    """Nobody can tell any more that it was live, so the policy asks for everything; the log is named."""
+    for path in sorted((copy.home.store / "audit/tiny/cpu").iterdir()):
+        path.write_bytes(b"{}")
+    policy = replace(DEFAULT, production=(Requirement(kind=APPROVAL),))
+    found = verdict(copy, policy=policy)
+    assert {"aliases", "policy"} <= {f.name for f in found.findings if f.outcome is not Outcome.PASS}
 
 
 def test_a_version_that_there_is_not_is_a_usage_error(at: TinyHome) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,11 @@ def export(
 def bring(at: TinyHome, archive: Path) -> list[ModelVersion]:
     """Import an archive."""
     return [arrival.version for arrival in import_archive(at.held, archive, ignore)]
+
+
+def advised(message: str) -> list[str]:
+    """The commands about keys that an error tells people to run."""
+    return re.findall(r"`(headgate keys [^`]*)`", message)
 
 
 def rewrite(archive: Path, change: Callable[[list[dict[str, Any]]], object]) -> None:

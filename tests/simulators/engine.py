@@ -2,7 +2,7 @@
 
 Streams server-sent events like vLLM (headers first, then tokens, usage, [DONE]) and fails on demand:
 errors before the first byte, errors inside a 200 stream, a slow first token, a slow start, death after
-some requests, or a health endpoint that lies.
+some requests, answers of one character, or a health endpoint that lies.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--error-rate", type=float, default=0.0, help="share of 500s before the first byte")
     parser.add_argument("--stream-error-rate", type=float, default=0.0, help="share of errors inside a 200")
     parser.add_argument("--die-after", type=int, default=0, help="requests until the process ends itself")
+    parser.add_argument("--stutter", action="store_true", help="every answer is !!!!!!!!")
     parser.add_argument("--dead", action="store_true", help="health says 200, completions say 500")
     parser.add_argument("--seed", type=int, default=7)
     return parser.parse_args(arguments)
@@ -74,7 +75,8 @@ class Handler(BaseHTTPRequestHandler):
             self._stream(body, inside)
         else:
             time.sleep(self.server.options.ttft)
-            self._reply(200, {"choices": [{"text": "x"}], "usage": _usage(body)})
+            choice = _choice(body, self.server.options.stutter)
+            self._reply(200, {"choices": [choice], "usage": _usage(body)})
 
     def _reply(self, status: int, value: dict[str, Any]) -> None:
         data = json.dumps(value).encode()
@@ -106,6 +108,15 @@ class Handler(BaseHTTPRequestHandler):
 
     def _chunk(self, data: bytes) -> None:
         self.wfile.write(f"{len(data):x}\r\n".encode() + data + b"\r\n")
+
+
+def _choice(body: dict[str, Any], stutter: bool) -> dict[str, Any]:
+    """The same answer to the same prompt: tokens by number, as if they were asked for so."""
+    drawn = random.Random(str(body.get("prompt", "")))
+    count = int(body.get("max_tokens", 8))
+    tokens = [f"token_id:{0 if stutter else drawn.randrange(1000)}" for _ in range(count)]
+    text = "!" * count if stutter else " ".join(tokens)
+    return {"text": text, "logprobs": {"tokens": tokens, "token_logprobs": [-0.5] * count}}
 
 
 def _usage(body: dict[str, Any]) -> dict[str, int]:

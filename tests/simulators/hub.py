@@ -1,7 +1,8 @@
 """A model hub on the loopback interface that tells lies on demand.
 
 It speaks the three endpoints the Hugging Face client needs (a revision, the tree of a commit, a file
-of a commit), for repositories kept in memory with branches and commits. Faults are attributes: set
+of a commit), for repositories kept in memory with branches and commits; a dataset's name begins with
+``datasets/``. Faults are attributes: set
 one, and the next requests meet it.
 """
 
@@ -12,16 +13,16 @@ import json
 import re
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-_REVISION = re.compile(r"/api/models/([^/]+/[^/]+)/revision/(.+)")
-_TREE = re.compile(r"/api/models/([^/]+/[^/]+)/tree/([^/]+)")
-_FILE = re.compile(r"/([^/]+/[^/]+)/resolve/([^/]+)/(.+)")
+_REVISION = re.compile(r"/api/(?:models/)?((?:datasets/)?[^/]+/[^/]+)/revision/(.+)")
+_TREE = re.compile(r"/api/(?:models/)?((?:datasets/)?[^/]+/[^/]+)/tree/([^/]+)")
+_FILE = re.compile(r"/((?:datasets/)?[^/]+/[^/]+)/resolve/([^/]+)/(.+)")
 
 
 def git_sha1(data: bytes) -> str:
@@ -68,6 +69,14 @@ class HubSimulator:
         """path -> how many downloads of it get one bit flipped, with the promised length and headers."""
         self.cut: dict[str, int] = {}
         """path -> how many downloads of it lose the connection half way."""
+        self.ranges: list[tuple[str, int]] = []
+        """Path and first byte of each download that went on with a half."""
+        self.whole_only = False
+        """Ranges are ignored: whole files with 200, as some proxies answer."""
+        self.unsatisfied: dict[str, int] = {}
+        """path -> how many ranges of it are answered 416."""
+        self.failing: dict[str, int] = {}
+        """path -> how many downloads of it are answered 500."""
         self.busy = 0
         """How many of the next requests are answered 503."""
         self.silent = threading.Event()
@@ -77,6 +86,9 @@ class HubSimulator:
         self.gated = False
         """Files are answered 403; revision and tree are not, as on the public hub."""
         self.bytes_per_second: float | None = None
+        self.gone = False
+        self.lie: Callable[[str, Answer], Answer] | None = None
+        """Takes a request's path and the true answer; returns the one to give."""
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Handler,), {"hub": self}))
         self._server.daemon_threads = True
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
@@ -94,6 +106,12 @@ class HubSimulator:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.silent.clear()
+        if not self.gone:
+            self.go_away()
+
+    def go_away(self) -> None:
+        """Cut every connection, and take no more."""
+        self.gone = True
         self._server.shutdown()
         self._server.server_close()
 
@@ -109,6 +127,11 @@ class HubSimulator:
     def drop(self, repo_id: str, commit: str) -> None:
         """Forget a commit, as a hub does after history was rewritten."""
         del self.repositories[repo_id].commits[commit]
+
+    def told(self, method: str, path: str, authorization: str | None) -> Answer:
+        """The answer, after ``lie`` has had its way with it."""
+        answer = self.answer(method, path, authorization)
+        return self.lie(path, answer) if self.lie else answer
 
     def answer(self, method: str, path: str, authorization: str | None) -> Answer:
         """What any request gets, faults included."""
@@ -186,15 +209,15 @@ class _Handler(BaseHTTPRequestHandler):
         """The hub remembers requests itself."""
 
     def do_HEAD(self) -> None:
-        answer = self.hub.answer("HEAD", urlsplit(self.path).path, self.headers["Authorization"])
+        answer = self.hub.told("HEAD", urlsplit(self.path).path, self.headers["Authorization"])
         self._start(answer)
 
     def do_GET(self) -> None:
         path = urlsplit(self.path).path
-        answer = self.hub.answer("GET", path, self.headers["Authorization"])
+        answer = self.hub.told("GET", path, self.headers["Authorization"])
         name = unquote(path.rpartition("/")[2])
         if _FILE.fullmatch(path) and answer.status == 200:
-            answer = self._ranged(self._corrupted(name, answer))
+            answer = self._ranged(name, self._corrupted(name, answer))
         self._start(answer)
         if self._counted(self.hub.cut, name):
             self.wfile.write(answer.body[: len(answer.body) // 2])
@@ -211,10 +234,15 @@ class _Handler(BaseHTTPRequestHandler):
             answer.body = answer.body[:middle] + flipped + answer.body[middle + 1 :]
         return answer
 
-    def _ranged(self, answer: Answer) -> Answer:
+    def _ranged(self, name: str, answer: Answer) -> Answer:
+        if self._counted(self.hub.failing, name):
+            return Answer(500)
         match = re.fullmatch(r"bytes=(\d+)-", self.headers["Range"] or "")
-        if match:
+        if match and not self.hub.whole_only:
             start, size = int(match[1]), len(answer.body)
+            self.hub.ranges.append((name, start))
+            if start >= size or self._counted(self.hub.unsatisfied, name):
+                return Answer(416, {"Content-Range": f"bytes */{size}"})
             answer.headers["Content-Range"] = f"bytes {start}-{size - 1}/{size}"
             answer.status, answer.body = 206, answer.body[start:]
         return answer
@@ -233,6 +261,8 @@ class _Handler(BaseHTTPRequestHandler):
         step = 1 << 16
         try:
             for start in range(0, len(body), step):
+                if self.hub.gone:
+                    self.connection.shutdown(2)
                 self.wfile.write(body[start : start + step])
                 if self.hub.bytes_per_second:
                     time.sleep(step / self.hub.bytes_per_second)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import struct
 import subprocess
 import sys
@@ -16,7 +17,7 @@ import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from fleet.local_fleet import LocalFleet
 from registry.dir_store import DirStore
 from registry.home import Home
 from tests.simulators.hub import HubSimulator
+from tests.simulators.weights import safetensors
 
 ROOT = Path(__file__).resolve().parents[2]
 ENGINES = Path(__file__).resolve().parent / "engines"
@@ -45,12 +47,16 @@ _ITEMS = 240
 
 def model_files(**simulate: Any) -> dict[str, bytes]:
     """A repository; ``simulate`` steers the engines (accuracy, lost, quantize_seconds, serve, ...)."""
-    header = json.dumps({"w": {"dtype": "F16", "shape": [8], "data_offsets": [0, 16]}}).encode()
+    half = struct.pack("<e", 0.5)
+    tensors = {
+        "model.embed_tokens.weight": ("F16", (8, 128), half * 8 * 128),
+        "model.layers.0.mlp.down_proj.weight": ("F16", (64, 128), half * 64 * 128),
+    }
     config = {"architectures": ["LlamaForCausalLM"], "model_type": "llama", "simulate": simulate}
     return {
         "config.json": json.dumps(config).encode(),
         "tokenizer.json": b"{}",
-        "model.safetensors": struct.pack("<Q", len(header)) + header + bytes(range(16)),
+        "model.safetensors": safetensors(tensors),
     }
 
 
@@ -77,6 +83,18 @@ class Project:
     def push(self, **simulate: Any) -> str:
         """Put a model on the hub's main branch."""
         return self.hub.push("acme/tiny", model_files(**simulate))
+
+    def push_with(self, files: dict[str, bytes]) -> str:
+        """Put a model with these files too on the hub's main branch."""
+        return self.hub.push("acme/tiny", {**model_files(), **files})
+
+    def other_engines(self) -> Path:
+        """A copy of the engines' folder, to be changed."""
+        return Path(shutil.copytree(ENGINES, self.folder / "engines"))
+
+    def with_engines(self, engines: Path) -> Project:
+        """The same project, run with these engines."""
+        return replace(self, engines=engines)
 
     def values(self, **sections: dict[str, Any]) -> dict[str, Any]:
         """A spec's values, sections updated."""
@@ -184,6 +202,22 @@ def project(folder: Path, port: int, api_url: str) -> Iterator[Project]:
             yield made
         finally:
             LocalFleet(made.home, "test").down()
+
+
+def released(place: Project, *arguments: str, **sections: dict[str, Any]) -> dict[str, Any]:
+    """The JSON of a release that has to succeed."""
+    code, out, err = place.command("release", str(place.write_spec(**sections)), "--json", *arguments)
+    assert code == 0, err
+    return json.loads(out.splitlines()[-1])
+
+
+def failed(place: Project, **sections: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+    """Exit code and error of a release that has to fail."""
+    code, out, err = place.command("release", str(place.write_spec(**sections)), "--json")
+    assert "Traceback" not in err
+    result = json.loads(out.splitlines()[-1])
+    assert result["ok"] is False
+    return code, result["error"]
 
 
 @contextmanager

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
@@ -92,7 +92,12 @@ def tiny_home(root: Path) -> TinyHome:
     return made
 
 
-def release(at: TinyHome, name: str = "tiny", weights: Mapping[str, bytes] = WEIGHTS) -> ModelVersion:
+def release(
+    at: TinyHome,
+    name: str = "tiny",
+    weights: Mapping[str, bytes] = WEIGHTS,
+    aliases: Iterable[Alias] = (Alias.CANDIDATE, Alias.PRODUCTION),
+) -> ModelVersion:
     """Publish a version with these weights, with all its evidence, as candidate and in production."""
     source, made = _files(at, SOURCE), _files(at, weights)
     labels = image_labels(
@@ -116,7 +121,7 @@ def release(at: TinyHome, name: str = "tiny", weights: Mapping[str, bytes] = WEI
         ),
     )
     attest(at, version, made)
-    for alias in (Alias.CANDIDATE, Alias.PRODUCTION):
+    for alias in aliases:
         move(at, alias, version)
     return version
 

@@ -39,11 +39,13 @@ class Fault(Enum):
     NO_BUCKET = "404 NoSuchBucket"
     NOT_S3 = "404"
     UNABLE = "501 NotImplemented"
+    NO_RANGE = "416 InvalidRange"
+    FLIPPED = "flipped after"
 
     @property
     def passes(self) -> bool:
         """Whether the client should get over it by trying again."""
-        return self.value[:3] not in {"403", "404", "501"}
+        return self.value[:3] not in {"403", "404", "416", "501"} and self is not Fault.FLIPPED
 
 
 @dataclass
@@ -124,6 +126,8 @@ class _Proxy(BaseHTTPRequestHandler):
         status, headers, answer = self._forward(body)
         if fault is Fault.REPEATED:  # a helpful proxy tries again by itself, and passes on the second answer
             status, headers, answer = self._forward(body)
+        elif fault is Fault.FLIPPED:  # one bit of the content is another one, and nobody on the way notices
+            answer = answer[:-1] + bytes([answer[-1] ^ 1])
         elif fault:
             self._fail(fault, answer)
             return
@@ -137,7 +141,9 @@ class _Proxy(BaseHTTPRequestHandler):
         answer = connection.getresponse()
         content = answer.read()
         connection.close()
-        skip = {"connection", "transfer-encoding", "content-length"}
+        skip = {"connection", "transfer-encoding"}
+        if self.command != "HEAD":  # which tells the length of what it does not send
+            skip |= {"content-length"}
         headers = [(name, value) for name, value in answer.getheaders() if name.lower() not in skip]
         return answer.status, headers, content
 
@@ -145,7 +151,7 @@ class _Proxy(BaseHTTPRequestHandler):
         self.send_response_only(status)
         for name, value in headers:
             self.send_header(name, value)
-        if status != 204:
+        if status != 204 and self.command != "HEAD":
             self.send_header("Content-Length", str(len(content)))
         self.end_headers()
         if self.command != "HEAD":

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
@@ -18,20 +17,10 @@ from tasks.attest import attest
 from tasks.run import Run
 from tasks.workplace import Workplace
 from tests.simulators.records import digest
-from tests.simulators.released import TinyHome, passed, release, tiny_home
+from tests.simulators.released import TinyHome, passed, release
 
 RUNTIME = Runtime((Distribution("vllm", "0.11.0", digest("vllm")),))
 OLD, NEW = "2026-10-20T10:00:00+00:00", "2026-10-21T10:00:00+00:00"
-
-
-@pytest.fixture
-def at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> TinyHome:
-    made = tiny_home(tmp_path / "home")
-    key = tmp_path / "signing.pem"
-    key.write_bytes(made.signer.to_pem(None))
-    key.chmod(0o600)
-    monkeypatch.setenv("HEADGATE_SIGNING_KEY", str(key))
-    return made
 
 
 def published(at: TinyHome) -> ModelVersion:

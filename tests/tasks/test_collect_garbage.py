@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from registry.alias_log import get_aliases
 from registry.atomic import exclusive
 from registry.descriptor import MANIFEST_MEDIA_TYPE, Descriptor
 from registry.digest import Digest, canonical_json
+from registry.dir_store import DirStore
 from registry.errors import InfrastructureError, UsageError
 from registry.garbage import Kind, Retention
 from registry.manifests import read_manifest
@@ -28,7 +30,7 @@ from registry.publish import get_version
 from registry.sweep import missing_bytes
 from registry.version import ModelVersion
 from tasks.collect_garbage import collect_garbage, make_plan, sweep
-from tasks.roll_out import save_status
+from tasks.fleet_records import save_status
 from tasks.run import Run, open_run
 from tasks.workplace import Workplace
 from tests.simulators.released import TinyHome, move, release, tiny_home
@@ -272,8 +274,61 @@ def test_what_was_released_into_the_home_before_stays_when_the_store_moves(
     live = release(at)
     _pass_time(at, 3 * DAY)
     monkeypatch.setenv("HEADGATE_STORE", str(tmp_path / "elsewhere"))
+    (tmp_path / "elsewhere").mkdir()
     _collect(at)
     assert _missing(at, live) == []
+
+
+def test_a_mistyped_store_frees_nothing(
+    at: TinyHome, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing would be live in it, and everything garbage."""
+    (tmp_path / "shared").mkdir()
+    monkeypatch.setenv("HEADGATE_STORE", str(tmp_path / "shared"))
+    moved = replace(at)
+    moved.__dict__["store"] = DirStore(tmp_path / "shared")
+    live = release(moved)
+    _pass_time(at, 3 * DAY)
+    monkeypatch.setenv("HEADGATE_STORE", str(tmp_path / "shraed"))
+    with pytest.raises(UsageError, match=r"There is no store at .*/shraed"):
+        _collect(at)
+    assert _missing(moved, live) == []
+
+
+class Refusing(DirStore):
+    """A store whose service stops answering for one record: its credentials ran out."""
+
+    def get(self, key: str) -> bytes | None:
+        if key == "versions/tiny/000001.json":
+            raise UsageError("Cannot read it", why="403 ExpiredToken")
+        return super().get(key)
+
+
+def test_a_store_that_refuses_is_not_taken_for_a_version_that_is_gone(at: TinyHome) -> None:
+    """What a fleet serves may stand for no version here; that has to be known, not assumed."""
+    served, _, _ = (release(at, weights=_weights(number)) for number in range(3))
+    _serve(at, served)
+    place = _place(at)
+    place.__dict__["store"] = Refusing(at.home.store)
+    with pytest.raises(UsageError, match="ExpiredToken"):
+        make_plan(place, RETENTION)
+
+
+def test_what_dead_writers_left_in_a_store_elsewhere_goes(
+    at: TinyHome, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Beside its records; what else lies in a shared folder is none of ours."""
+    store = tmp_path / "shared"
+    ours, others = store / "versions" / "tiny" / ".tmp-1-aa", store / "theirs" / ".tmp-1-bb"
+    then = time.time() - 3 * DAY
+    for path in (ours, others):
+        path.parent.mkdir(parents=True)
+        path.write_bytes(b"xx")
+        os.utime(path, (then, then))
+    monkeypatch.setenv("HEADGATE_STORE", str(store))
+    assert _collect(at)[Kind.LEFTOVER] == 2
+    assert not ours.exists()
+    assert others.exists()
 
 
 class Registry(RuleBasedStateMachine):

@@ -95,3 +95,20 @@ def test_engine_digest_covers_its_program() -> None:
     """Cached results of one engine are not those of another."""
     names = ("awq_autoawq", "evaluate_lm_eval", "train_quickstart", "serve_vllm_cpu")
     assert len({engine_run.engine_digest(name) for name in names}) == len(names)
+
+
+def test_engine_digest_covers_what_the_program_imports(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """An edited sibling would otherwise be answered from results that the old one made."""
+    monkeypatch.setattr(engine_run, "ENGINES", tmp_path)
+    monkeypatch.setattr(engine_run, "engine_script", lambda name: tmp_path / f"{name}.py")
+    (tmp_path / "toy.py").write_text("import json\nfrom near import one\n", encoding="utf-8")
+    (tmp_path / "near.py").write_text("import far\nimport near\n", encoding="utf-8")
+    digests = []
+    for text in ("x = 1\n", "x = 2\n"):
+        (tmp_path / "far.py").write_text(text, encoding="utf-8")
+        digests.append(engine_run.engine_digest("toy"))
+    assert digests[0] != digests[1]
+    (tmp_path / "other.py").write_text("y = 1\n", encoding="utf-8")
+    assert engine_run.engine_digest("toy") == digests[1]

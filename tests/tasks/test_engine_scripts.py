@@ -69,11 +69,23 @@ def test_config_that_would_be_misread_is_refused(awq: ModuleType, change: dict[s
     assert raised.value.failure == "config"
 
 
-@pytest.mark.parametrize("recipe", [{"bits": 8, "zero_point": True}, {"bits": 4, "zero_point": False}])
-def test_recipe_the_format_cannot_hold_is_refused(awq: ModuleType, recipe: dict[str, Any]) -> None:
+RECIPE: dict[str, Any] = {"method": "awq", "bits": 4, "zero_point": True, "ignore": ["down_proj"]}
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"bits": 8}, "4-bit"),
+        ({"zero_point": False}, "4-bit"),
+        ({"method": "gptq"}, "4-bit"),
+        ({"ignore": ["re:.*down.*"]}, "part of their name"),
+    ],
+)
+def test_recipe_the_format_cannot_hold_is_refused(awq: ModuleType, change: dict[str, Any], said: str) -> None:
     """Before anything is loaded."""
-    with pytest.raises(Exception, match="4-bit"):
-        awq.check_recipe(recipe)
+    awq.check_recipe(RECIPE)
+    with pytest.raises(Exception, match=said):
+        awq.check_recipe({**RECIPE, **change})
 
 
 def test_group_that_does_not_fit_names_one_that_does(awq: ModuleType) -> None:

@@ -40,6 +40,15 @@ def test_torch_index_serves_torch_alone() -> None:
     assert engine_uv.with_torch_index(HEADER, None) == HEADER
 
 
+def test_torchvision_comes_from_where_torch_does() -> None:
+    """The one of another index is built for another torch, and does not import beside this one."""
+    both = HEADER.replace('"torch==2.13.0"', '"torch==2.13.0", "torchvision==0.28.0"')
+    header = engine_uv.with_torch_index(both, "https://wheels.example/cpu")
+    assert '# torch = { index = "torch" }\n# torchvision = { index = "torch" }\n# ///\n' in header
+    left_out = HEADER.replace('"torch==2.13.0"', '"torch==2.13.0", "torchvision; sys_platform == \'never\'"')
+    assert "torchvision = {" not in engine_uv.with_torch_index(left_out, "https://wheels.example/cpu")
+
+
 def test_pip_settings_reach_uv_unless_uv_has_its_own() -> None:
     """uv reads none of pip's variables."""
     pip = {"PIP_FIND_LINKS": "/wheels /more", "PIP_INDEX_URL": "https://pip.example/simple"}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import random
 import signal
 import socket
 import subprocess
@@ -12,15 +11,23 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from registry.blobs import BlobStore
 from registry.digest import Digest
 from registry.errors import HeadgateError, InfrastructureError, Refused, UsageError
 from registry.manifest import Manifest
-from tasks.hub_source import ResolvedModel, download, resolve
+from tasks.download import download as download_from
+from tasks.hub_source import HubSource
+from tasks.progress import StageProgress
+from tasks.source import Listing
+from tasks.transfer import part
 from tests.simulators.hub import HubSimulator
+from tests.simulators.weights import shard
 
 REPO = "org/tiny"
 URI = f"hf://{REPO}"
@@ -36,7 +43,7 @@ def model_files(**changed: bytes | None) -> dict[str, bytes]:
         "chat_template.jinja": b"{{ messages }}",
         "README.md": b"# tiny",
         "pytorch_model.bin": b"pickle",
-        WEIGHTS: random.Random(1).randbytes(300_000),
+        WEIGHTS: shard(300_000, seed=1),
     }
     names = {key.replace("__", "."): value for key, value in changed.items()}
     return {path: data for path, data in (files | names).items() if data is not None}
@@ -50,14 +57,36 @@ def hub() -> Iterator[HubSimulator]:
         yield simulator
 
 
-def looked_up(hub: HubSimulator, revision: str = "main") -> ResolvedModel:
+def nothing(_message: str, _fraction: float | None) -> None:
+    """Progress that nobody hears."""
+
+
+def resolve(
+    uri: str, revision: str, *, endpoint: str, token: str | None, progress: StageProgress = nothing
+) -> Listing:
+    """What a hub has at a revision."""
+    return HubSource(uri, endpoint=endpoint, token=token).resolve(revision, progress)
+
+
+def looked_up(hub: HubSimulator, revision: str = "main") -> Listing:
     """The model at a revision, with the hub's own token."""
     return resolve(URI, revision, endpoint=hub.endpoint, token=hub.token)
 
 
+def download(hub: HubSimulator, listing: Listing, dest: Path, progress: StageProgress = nothing) -> Manifest:
+    """Its files in the folder, and in blobs beside it."""
+    source = HubSource(listing.uri, endpoint=hub.endpoint, token=hub.token)
+    return download_from(source, listing, dest, blobs_of(dest), progress).manifest
+
+
+def blobs_of(dest: Path) -> BlobStore:
+    """The blob store of a folder."""
+    return BlobStore(dest.with_name(f"{dest.name}-blobs"))
+
+
 def fetched(hub: HubSimulator, dest: Path) -> Manifest:
     """Resolve and download."""
-    return download(looked_up(hub), dest, token=hub.token)
+    return download(hub, looked_up(hub), dest)
 
 
 def failure(hub: HubSimulator, dest: Path, kind: type[HeadgateError]) -> HeadgateError:
@@ -75,7 +104,7 @@ def test_a_model_is_resolved_downloaded_and_listed(hub: HubSimulator, tmp_path: 
     resolved = looked_up(hub)
     assert resolved.commit == hub.repositories[REPO].branches["main"]
     assert len(resolved.files) == 7
-    manifest = download(resolved, tmp_path / "m", token=None)
+    manifest = download(hub, resolved, tmp_path / "m")
     expected = set(model_files()) - {"README.md", "pytorch_model.bin"}
     assert set(manifest.files) == expected
     for path, entry in manifest.files.items():
@@ -106,14 +135,14 @@ def test_names_with_pattern_characters_are_taken_literally(hub: HubSimulator, tm
 
 def test_progress_is_told_in_bytes(hub: HubSimulator, tmp_path: Path) -> None:
     """While a slow download runs, both its bytes and its fraction grow."""
-    hub.push(REPO, model_files(model__safetensors=bytes(3_000_000)))
+    hub.push(REPO, model_files(model__safetensors=shard(3_000_000)))
     hub.bytes_per_second = 3e6
     heard: list[tuple[str, float | None]] = []
-    download(looked_up(hub), tmp_path, token=None, progress=lambda *told: heard.append(told))
+    download(hub, looked_up(hub), tmp_path, progress=lambda *told: heard.append(told))
     fractions = [fraction for message, fraction in heard if " of 3.0 MB" in message and fraction is not None]
     assert fractions == sorted(fractions)
     assert any(0 < fraction < 1 for fraction in fractions)
-    assert any("verifying model.safetensors" in message for message, _ in heard)
+    assert any("MB/s" in message for message, _ in heard)
 
 
 def test_a_second_download_into_the_folder_transfers_nothing(hub: HubSimulator, tmp_path: Path) -> None:
@@ -173,24 +202,26 @@ def test_a_file_lost_from_the_folder_comes_back(hub: HubSimulator, tmp_path: Pat
 KILLED = """
 import sys
 from pathlib import Path
-from tasks.hub_source import download, resolve
-resolved = resolve("hf://org/tiny", "main", endpoint=sys.argv[1], token=None)
-print("resolved", flush=True)
-download(resolved, Path(sys.argv[2]), token=None)
+from types import SimpleNamespace
+from tests.tasks.test_hub_source import download, looked_up
+hub = SimpleNamespace(endpoint=sys.argv[1], token=None)
+download(hub, looked_up(hub), Path(sys.argv[2]))
 """
 
 
 def test_kill_9_in_the_middle_and_the_next_download_goes_on(hub: HubSimulator, tmp_path: Path) -> None:
     """Files that were whole are not transferred again, and nothing half-written is left."""
     first, second = "model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"
-    hub.push(REPO, model_files(**{first: bytes(10_000), second: bytes(6_000_000)}))
+    hub.push(REPO, model_files(**{first: shard(10_000), second: shard(6_000_000)}))
     hub.bytes_per_second = 2e6
     with subprocess.Popen([sys.executable, "-c", KILLED, hub.endpoint, str(tmp_path)]) as child:
         deadline = time.monotonic() + 20
         while not (halves(tmp_path) and (tmp_path / first).exists()) and time.monotonic() < deadline:
             time.sleep(0.02)
         child.send_signal(signal.SIGKILL)
-    assert halves(tmp_path)
+    (half,) = halves(tmp_path)
+    size = half.stat().st_size
+    assert 0 < size < 6_000_000
     hub.bytes_per_second = None
     hub.requests.clear()
     assert second in fetched(hub, tmp_path).files
@@ -198,20 +229,78 @@ def test_kill_9_in_the_middle_and_the_next_download_goes_on(hub: HubSimulator, t
     assert second in transferred
     assert first not in transferred
     assert not halves(tmp_path)
+    assert hub.ranges == [(second, size)]
 
 
 def halves(folder: Path) -> list[Path]:
-    """Files a download is, or was, writing."""
-    return list(folder.rglob("*.incomplete"))
+    """Files a download is, or was, writing, that have bytes."""
+    found = []
+    for path in (folder / ".parts").glob("*"):
+        with suppress(FileNotFoundError):  # it was whole just then
+            found += [path] if path.stat().st_size else []
+    return found
+
+
+def a_half(hub: HubSimulator, dest: Path, content: bytes) -> None:
+    """Leave these bytes as a killed download of the weights would."""
+    (file,) = (file for file in looked_up(hub).files if file.path == WEIGHTS)
+    (dest / ".parts").mkdir(parents=True)
+    part(dest, file).write_bytes(content)
+
+
+def test_half_of_a_file_is_gone_on_with(hub: HubSimulator, tmp_path: Path) -> None:
+    """Only the rest is asked for, and the whole is right."""
+    good = model_files()[WEIGHTS]
+    a_half(hub, tmp_path, good[:100_000])
+    assert fetched(hub, tmp_path).files[WEIGHTS].digest == Digest.of_bytes(good)
+    assert hub.ranges == [(WEIGHTS, 100_000)]
+
+
+@pytest.mark.parametrize("half", [b"\0" * 100_000, b"\0" * 900_000], ids=["wrong", "longer than the file"])
+def test_half_of_something_else_is_given_up(hub: HubSimulator, tmp_path: Path, half: bytes) -> None:
+    """The checksum of the whole tells, and the file is transferred from its beginning."""
+    a_half(hub, tmp_path, half)
+    assert fetched(hub, tmp_path).files[WEIGHTS].digest == Digest.of_bytes(model_files()[WEIGHTS])
+
+
+def test_a_server_that_knows_no_ranges_sends_the_whole_file(hub: HubSimulator, tmp_path: Path) -> None:
+    """What was there is given up, not doubled."""
+    hub.whole_only = True
+    a_half(hub, tmp_path, model_files()[WEIGHTS][:100_000])
+    assert fetched(hub, tmp_path).files[WEIGHTS].digest == Digest.of_bytes(model_files()[WEIGHTS])
+
+
+def test_a_range_that_cannot_be_satisfied_begins_the_file_again(hub: HubSimulator, tmp_path: Path) -> None:
+    """416: the server's file is not the one that was begun."""
+    hub.unsatisfied[WEIGHTS] = 1
+    a_half(hub, tmp_path, model_files()[WEIGHTS][:100_000])
+    assert fetched(hub, tmp_path).files[WEIGHTS].digest == Digest.of_bytes(model_files()[WEIGHTS])
+
+
+def test_a_failing_server_is_asked_again_in_the_middle(hub: HubSimulator, tmp_path: Path) -> None:
+    """Two answers of 500 to a file are no reason to fail."""
+    hub.failing[WEIGHTS] = 2
+    assert fetched(hub, tmp_path).files[WEIGHTS].digest == Digest.of_bytes(model_files()[WEIGHTS])
+
+
+def test_a_shard_that_another_model_has_is_not_transferred(hub: HubSimulator, tmp_path: Path) -> None:
+    """It is one blob, known by the checksum in the listing."""
+    fetched(hub, tmp_path)
+    other = hub.push("org/other", model_files(config__json=b'{"model_type": "qwen2"}'))
+    hub.requests.clear()
+    listing = resolve("hf://org/other", "main", endpoint=hub.endpoint, token=None)
+    source = HubSource(listing.uri, endpoint=hub.endpoint, token=None)
+    got = download_from(source, listing, tmp_path / "other", blobs_of(tmp_path), nothing)
+    assert got.manifest.files[WEIGHTS].digest == Digest.of_bytes(model_files()[WEIGHTS])
+    assert f"GET /org/other/resolve/{other}/{WEIGHTS}" not in hub.requests
+    assert blobs_of(tmp_path).path(got.manifest.files[WEIGHTS].digest).stat().st_nlink == 3
 
 
 def test_two_runs_that_want_the_same_model_take_turns(hub: HubSimulator, tmp_path: Path) -> None:
     """Both get it; it is transferred once."""
     resolved = looked_up(hub)
     hub.bytes_per_second = 1e6
-    threads = [
-        threading.Thread(target=download, args=(resolved, tmp_path), kwargs={"token": None}) for _ in "ab"
-    ]
+    threads = [threading.Thread(target=download, args=(hub, resolved, tmp_path)) for _ in "ab"]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -226,18 +315,18 @@ def test_two_runs_that_want_the_same_model_take_turns(hub: HubSimulator, tmp_pat
 def test_a_branch_that_moves_does_not_move_the_release(hub: HubSimulator, tmp_path: Path) -> None:
     """While the hub still serves the old commit, that is what is fetched."""
     resolved = looked_up(hub)
-    hub.push(REPO, model_files(model__safetensors=b"new"))
-    manifest = download(resolved, tmp_path, token=None)
+    hub.push(REPO, model_files(model__safetensors=shard(9)))
+    manifest = download(hub, resolved, tmp_path)
     assert manifest.files[WEIGHTS].digest == Digest.of_bytes(model_files()[WEIGHTS])
 
 
 def test_a_commit_that_is_gone_names_both_commits(hub: HubSimulator, tmp_path: Path) -> None:
     """History was rewritten between resolve and download."""
     resolved = looked_up(hub)
-    new = hub.push(REPO, model_files(model__safetensors=b"new"))
+    new = hub.push(REPO, model_files(model__safetensors=shard(9)))
     hub.drop(REPO, resolved.commit)
     with pytest.raises(InfrastructureError, match="is gone") as caught:
-        download(resolved, tmp_path, token=None)
+        download(hub, resolved, tmp_path)
     assert resolved.commit in str(caught.value)
     assert new in str(caught.value)
     assert "run the same command again" in caught.value.next_step
@@ -246,7 +335,7 @@ def test_a_commit_that_is_gone_names_both_commits(hub: HubSimulator, tmp_path: P
 def test_a_commit_that_goes_during_the_download_says_the_same(hub: HubSimulator, tmp_path: Path) -> None:
     """The first check passed, the files are gone."""
     resolved = looked_up(hub)
-    new = hub.push(REPO, model_files(model__safetensors=b"new"))
+    new = hub.push(REPO, model_files(model__safetensors=shard(9)))
 
     def drop_late(message: str, _: float | None) -> None:
         if " of " in message and resolved.commit in hub.repositories[REPO].commits:
@@ -255,7 +344,7 @@ def test_a_commit_that_goes_during_the_download_says_the_same(hub: HubSimulator,
     hub.cut["config.json"] = 2
     hub.bytes_per_second = 200_000
     with pytest.raises(InfrastructureError) as caught:
-        download(resolved, tmp_path, token=None, progress=drop_late)
+        download(hub, resolved, tmp_path, progress=drop_late)
     assert new in str(caught.value)
 
 
@@ -362,7 +451,7 @@ def test_a_hub_that_wants_a_token(hub: HubSimulator, tmp_path: Path) -> None:
         assert "hf_" not in str(caught.value)
     resolved = looked_up(hub)
     assert hub.token not in repr(resolved)
-    assert WEIGHTS in download(resolved, tmp_path, token=hub.token).files
+    assert WEIGHTS in download(hub, resolved, tmp_path).files
 
 
 def test_a_gated_repository(hub: HubSimulator, tmp_path: Path) -> None:
@@ -376,13 +465,10 @@ def test_a_gated_repository(hub: HubSimulator, tmp_path: Path) -> None:
 def test_a_plan_larger_than_the_disk(hub: HubSimulator, tmp_path: Path) -> None:
     """Refused before the first byte: the listing's sizes are enough."""
     resolved = looked_up(hub)
-    huge = tuple(
-        type(file)(file.path, 10**16 if file.path == WEIGHTS else file.size, file.sha256, file.git_sha1)
-        for file in resolved.files
-    )
-    plan = ResolvedModel(REPO, "main", resolved.commit, huge, hub.endpoint)
+    huge = tuple(replace(file, size=10**16) if file.path == WEIGHTS else file for file in resolved.files)
+    plan = replace(resolved, files=huge)
     with pytest.raises(InfrastructureError, match="no room"):
-        download(plan, tmp_path, token=None)
+        download(hub, plan, tmp_path)
     assert not any("/resolve/" in request for request in hub.requests)
 
 
@@ -424,26 +510,26 @@ def test_a_silent_hub_is_not_waited_for(hub: HubSimulator) -> None:
 def test_a_hub_that_goes_away_leaves_no_half_model_taken_for_a_whole(
     hub: HubSimulator, tmp_path: Path
 ) -> None:
-    """A folder with a file missing is not handed out when the hub cannot be asked."""
-    fetched(hub, tmp_path)
-    (tmp_path / WEIGHTS).unlink()
+    """What arrived is kept; a folder with a file missing is not handed out."""
+    hub.push(REPO, model_files(model__safetensors=shard(6_000_000)))
     resolved = looked_up(hub)
-    away = ResolvedModel(REPO, "main", resolved.commit, resolved.files, closed_endpoint())
-    with pytest.raises(InfrastructureError, match="cannot be reached"):
-        download(away, tmp_path, token=None)
+    hub.bytes_per_second = 1e6
+    threading.Timer(2.0, hub.go_away).start()
+    with pytest.raises(InfrastructureError, match="cannot be reached") as caught:
+        download(hub, resolved, tmp_path)
+    assert "is kept" in caught.value.next_step
+    assert halves(tmp_path)
+    assert not (tmp_path / WEIGHTS).exists()
 
 
 def test_ctrl_c_stops_a_download_at_once(hub: HubSimulator, tmp_path: Path) -> None:
     """The transfer threads end too, long before the transfer would."""
-    hub.push(REPO, model_files(model__safetensors=bytes(40_000_000)))
+    hub.push(REPO, model_files(model__safetensors=shard(40_000_000)))
     hub.bytes_per_second = 2e6
     resolved = looked_up(hub)
     threading.Timer(1.0, signal.raise_signal, [signal.SIGINT]).start()
     started = time.monotonic()
     with pytest.raises(KeyboardInterrupt):
-        download(resolved, tmp_path, token=None)
+        download(hub, resolved, tmp_path)
     assert time.monotonic() - started < 5
-    deadline = time.monotonic() + 5
-    while halves(tmp_path) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert not halves(tmp_path)
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("fetch")]

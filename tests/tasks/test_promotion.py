@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,30 +11,22 @@ import pytest
 
 from registry.alias import Alias
 from registry.digest import canonical_json
-from registry.errors import InfrastructureError, Refused, RolledBack, UsageError
-from registry.evidence import Evidence, record
+from registry.errors import InfrastructureError, NeedsApproval, Refused, RolledBack, UsageError
+from registry.evidence import Evidence, evidence_about, record
 from registry.publish import get_version
 from registry.signing import KeySigner
 from registry.trust import Trust, TrustedKey
 from registry.trust_file import write_trust
 from registry.version import ModelVersion
 from tasks.attest import attest
+from tasks.progress import set_reporter
 from tasks.promotion import check_evidence, past_rollout, replica_of
 from tasks.publish import point
 from tasks.run import Run
 from tasks.workplace import Workplace
+from tests.simulators.archives import bring, export
 from tests.simulators.records import digest
-from tests.simulators.released import AT, WEIGHTS, TinyHome, passed, release, tiny_home
-
-
-@pytest.fixture
-def at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> TinyHome:
-    made = tiny_home(tmp_path / "home")
-    key = tmp_path / "signing.pem"
-    key.write_bytes(made.signer.to_pem(None))
-    key.chmod(0o600)
-    monkeypatch.setenv("HEADGATE_SIGNING_KEY", str(key))
-    return made
+from tests.simulators.released import AT, WEIGHTS, TinyHome, move, passed, release, tiny_home
 
 
 def workplace(at: TinyHome) -> Workplace:
@@ -82,6 +75,75 @@ def test_evidence_that_names_a_revision_and_no_phase_is_of_no_rollout(at: TinyHo
     version = not_live(at)
     record(at.store, at.signer, ended(version, None))
     assert past_rollout(workplace(at), version, "local") is None
+
+
+@pytest.fixture
+def heard() -> Iterator[list[str]]:
+    """What is told about progress."""
+    told: list[str] = []
+    before = set_reporter(lambda stage, message, _fraction: told.append(f"{stage}: {message}"))
+    yield told
+    set_reporter(before)
+
+
+APPROVED = "production: [{kind: quality}, {kind: approval}]"
+
+
+def test_a_rollout_in_another_house_is_none_here(at: TinyHome, tmp_path: Path, heard: list[str]) -> None:
+    """An archive brings evidence and moves that this house trusts; nothing of it was live in this one."""
+    other = tiny_home(tmp_path / "other")
+    version = release(other)
+    record(other.store, other.signer, ended(version, "succeeded"))
+    export(other, "tiny/1", tmp_path / "archive")
+    at.trusts("other-house", other.signer)
+    bring(at, tmp_path / "archive")
+    assert {e.kind for e in evidence_about(at.store, version, at.trust) if e.signer} >= {
+        "rollout",
+        "alias-move",
+    }
+    at.home.policy.write_text(APPROVED)
+    with pytest.raises(NeedsApproval, match="nobody has approved it"):
+        check_evidence(workplace(at), version)
+    assert heard == []
+
+
+def test_what_was_in_production_here_comes_back_and_that_is_said(at: TinyHome, heard: list[str]) -> None:
+    """Whatever the policy asks for by now; a version that never was live needs all of it."""
+    version = not_live(at)
+    fresh = release(at, weights={**WEIGHTS, "merges.txt": b"y"}, aliases=[Alias.CANDIDATE])
+    at.home.policy.write_text(APPROVED)
+    check_evidence(workplace(at), version)
+    (said,) = heard
+    assert said == (
+        "policy: it is exempt from the policy: it was in production here, first on 2026-11-20 10:00 UTC,"
+        " and only its release, harm proven since and rejections count"
+    )
+    with pytest.raises(NeedsApproval):
+        check_evidence(workplace(at), fresh)
+
+
+def test_a_run_that_died_before_it_recorded_its_rollout_has_been_live(at: TinyHome, heard: list[str]) -> None:
+    """Production was moved to it, which is what counts: going back to it waits for nothing."""
+    fresh = release(at, aliases=[Alias.CANDIDATE])
+    at.home.policy.write_text(APPROVED)
+    move(at, Alias.PRODUCTION, fresh)  # and then somebody pulled the plug
+    check_evidence(workplace(at), fresh)
+    assert len(heard) == 1
+
+
+def test_what_a_distrusted_key_put_in_production_is_not_exempt(at: TinyHome, tmp_path: Path) -> None:
+    """Not even when the next move, by a trusted key, goes back from it."""
+    intruder = replace(at, signer=KeySigner.generate(), name="intruder")
+    at.trusts("intruder", intruder.signer)
+    bad = release(at, aliases=[Alias.CANDIDATE])
+    good = release(at, weights={**WEIGHTS, "merges.txt": b"y"}, aliases=[Alias.CANDIDATE])
+    move(intruder, Alias.PRODUCTION, bad)
+    move(at, Alias.PRODUCTION, good)
+    at.home.policy.write_text(APPROVED)
+    write_trust(at.home.keys / "trusted.yaml", Trust(at.trust.of("builder")))
+    with pytest.raises(NeedsApproval):
+        check_evidence(workplace(at), bad)  # though it is ``previous`` in a log that ends in trusted hands
+    check_evidence(workplace(at), good)
 
 
 def test_nothing_is_rolled_out_on_a_log_that_was_cut(at: TinyHome) -> None:

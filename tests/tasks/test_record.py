@@ -13,6 +13,7 @@ import pytest
 
 from judging.verdict import FailureClass, Finding, Outcome, Verdict
 from registry.alias import Alias
+from registry.counting import Case
 from registry.digest import Digest
 from registry.errors import UsageError
 from registry.evidence import Evidence, list_evidence, record
@@ -62,8 +63,8 @@ class Desk:
     def missing(self) -> list[str]:
         """What its quality gates lack: a release, which every policy asks for, there is none here."""
         found = list_evidence(self.at.store, VERSION.release_digest, self.at.trust)
-        policy, now = load_policy(self.at.home), datetime.now(UTC)
-        gaps = missing_evidence(policy, Alias.PRODUCTION, VERSION, found, now, self.at.trust)
+        case = Case(VERSION, tuple(found), datetime.now(UTC), self.at.trust)
+        gaps = missing_evidence(load_policy(self.at.home), Alias.PRODUCTION, case)
         return [gap for gap in gaps if gap != "no release has bound its evidence together"]
 
     @property
@@ -121,7 +122,7 @@ def test_each_key_says_it_for_itself(desk: Desk) -> None:
     """A policy that wants two signatures, or another machine's, is met by releasing there."""
     desk.policy("production: [{kind: quality, count: 2}]")
     desk.judged()
-    assert desk.missing() == ["1 of 2 keys have signed its quality gate"]
+    assert desk.missing() == ["its quality gate has 1 of 2 signers"]
     other = KeySigner.generate()
     desk.at.trusts("other", other)
     desk.use(other)

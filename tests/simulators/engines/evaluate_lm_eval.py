@@ -16,6 +16,7 @@ import sys
 import time
 import urllib.request
 from pathlib import Path
+from typing import Any
 
 
 def main() -> None:
@@ -28,7 +29,7 @@ def main() -> None:
     time.sleep(simulate.get("evaluate_seconds", 0.0))
     upgrade = Path(__file__).resolve().parent / "upgrade.json"
     lost = json.loads(upgrade.read_text())["lost"] if upgrade.exists() else 0.0
-    accuracy = simulate.get("accuracy", 0.95) - lost
+    accuracy = simulate.get("accuracy", 0.95) - lost - _lost(config, simulate)
     samples, requested = [], {}
     for task in request["tasks"]:
         rows = _rows(Path(request["tasks_dir"]) / f"{task}.yaml")
@@ -36,6 +37,14 @@ def main() -> None:
         samples += [_sample(task, i, row, accuracy) for i, row in enumerate(rows)]
     result = {"ok": True, "versions": {"simulated-eval": "1"}, "samples": samples, "requested": requested}
     Path(sys.argv[2]).write_text(json.dumps(result))
+
+
+def _lost(config: dict[str, Any], simulate: dict[str, Any]) -> float:
+    """What quantization costs: ``lost``, or what ``lost_in_groups`` has for the group size."""
+    if "quantization_config" not in config:
+        return 0.0
+    groups = str(config["quantization_config"]["group_size"])
+    return float(simulate.get("lost_in_groups", {}).get(groups, simulate.get("lost", 0.0)))
 
 
 def _rows(task_file: Path) -> list[str]:

@@ -2,7 +2,10 @@
 # requires-python = ">=3.11"
 # dependencies = []
 # ///
-"""Stands in for vLLM: becomes the simulated engine, with the faults that the model's config names."""
+"""Stands in for vLLM: becomes the simulated engine, with the faults that the model's config names.
+
+``simulate`` may hold ``serve``, and ``serve_quantized`` for what only quantized weights do.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +28,10 @@ def main() -> None:
         return
     request = json.loads(Path(sys.argv[1]).read_text())
     config = json.loads((Path(request["model_dir"]) / "config.json").read_text())
-    knobs = config.get("simulate", {}).get("serve", [])
+    simulate = config.get("simulate", {})
+    knobs = [*simulate.get("serve", [])]
+    if "quantization_config" in config:
+        knobs += simulate.get("serve_quantized", [])
     port = sys.argv[sys.argv.index("--port") + 1]
     os.execv(sys.executable, [sys.executable, str(ENGINE), "--port", port, *map(str, knobs)])
 

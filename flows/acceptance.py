@@ -1,0 +1,57 @@
+"""Recipe after recipe: the first candidate that the gates let through."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from flows.candidate import Candidate, Inputs
+from flows.gates import Verdicts, judge_candidate
+from registry.errors import GateFailed
+from tasks.progress import report
+from tasks.provenance import record_quantize
+from tasks.quantize import NOT_QUANTIZED, Quantized, quantize
+from tasks.recipe import Recipe
+from tasks.workplace import Workplace
+
+
+@dataclass(frozen=True)
+class Accepted:
+    """A candidate that its gates let through, and the recipes that they rejected before, with the reason."""
+
+    candidate: Candidate
+    verdicts: Verdicts
+    rejected: tuple[tuple[Recipe, GateFailed], ...] = ()
+
+
+def accept(place: Workplace, inputs: Inputs) -> Accepted:
+    """The first candidate that no gate rejects, recipe after recipe; what they share is made once.
+
+    Raises GateFailed when the last one is rejected too, and at once what another recipe would not mend: a
+    gate that could not tell, or could not measure.
+    """
+    if not inputs.recipes:
+        candidate = Candidate(inputs, Quantized(inputs.source.manifest, NOT_QUANTIZED))
+        return Accepted(candidate, judge_candidate(place, candidate))
+    rejected: list[tuple[Recipe, GateFailed]] = []
+    for recipe in inputs.recipes:
+        weights = quantize(
+            place, inputs.source.manifest, recipe, inputs.spec.serve.gpu_class, inputs.spec.model.token_secret
+        )
+        record_quantize(place, inputs.source.manifest, weights)
+        candidate = Candidate(inputs, weights)
+        try:
+            return Accepted(candidate, judge_candidate(place, candidate), tuple(rejected))
+        except GateFailed as refusal:
+            rejected.append((recipe, refusal))
+            report("quantize", f"{recipe} was rejected: {refusal.why}")
+    raise _all_rejected(rejected)
+
+
+def _all_rejected(rejected: list[tuple[Recipe, GateFailed]]) -> GateFailed:
+    if len(rejected) == 1:
+        return rejected[0][1]
+    return GateFailed(
+        f"all {len(rejected)} recipes were rejected; nothing was published",
+        why="; ".join(f"{recipe}: {refusal.why}" for recipe, refusal in rejected),
+        next_step="add a recipe that keeps more to quantize.fallbacks, or choose another model",
+    )

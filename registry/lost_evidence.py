@@ -1,0 +1,74 @@
+"""Signed statements that lie beside an image and not in the store: a rejection that somebody removed there.
+
+Evidence is only ever added. So what a trusted key said about a version, and the store has not, was removed
+from it, or the store is an older backup; the copy beside the image is the same bytes, and puts it back.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Collection, Mapping
+
+from registry.digest import Digest
+from registry.errors import HeadgateError, Refused
+from registry.evidence import Evidence, read_evidence, record_key, subjects_of
+from registry.oci_layout import OciLayout
+from registry.store import Store
+from registry.trust import Trust
+from registry.version import ModelVersion
+
+
+def lost_evidence(
+    attached: Mapping[Digest, bytes], version: ModelVersion, kept: Collection[Digest | None], trust: Trust
+) -> dict[Digest, Evidence]:
+    """What trusted keys said about a version, of what is attached to its image, that is not ``kept``."""
+    about = subjects_of(version)
+    found = {digest: _read(data, trust) for digest, data in attached.items() if digest not in kept}
+    return {digest: e for digest, e in found.items() if e and not e.doubt and e.subject in about}
+
+
+def check_kept(
+    layout: OciLayout, version: ModelVersion, kept: Collection[Digest | None], trust: Trust
+) -> str:
+    """That the store has all that is attached to the image; Refused when something was removed from it."""
+    try:
+        attached = layout.bundles(version.image)
+    except HeadgateError:
+        return "what is attached to the image cannot be read"  # which is told where it is checked
+    if lost := lost_evidence(attached, version, kept, trust):
+        raise Refused(
+            f"Evidence about {version.reference} was removed from the store",
+            why=f"it is attached to the image {version.image}: {in_words(lost.values())}",
+            next_step="`headgate reconcile --apply` puts it back, or restore the store from a backup",
+        )
+    return f"nothing of the {len(attached)} statements attached to the image was removed"
+
+
+def put_beside(store: Store, layout: OciLayout, version: ModelVersion, said: Digest, digest: Digest) -> None:
+    """Lay a record about ``said`` beside the image as well, if that is here: a copy for ``check_kept``.
+
+    What the layout refuses, ``reconcile`` finds and mends: it is no reason to fail what was recorded.
+    """
+    data = store.get(record_key(said, digest))
+    with contextlib.suppress(HeadgateError, OSError):
+        if data is not None and layout.has(version.image):
+            layout.put_referrer(version.image, data)
+
+
+def put_back(store: Store, subject: Digest, data: bytes) -> bool:
+    """Keep a record again, as it was and where it was, in place of a damaged one; whether it is there now."""
+    key = record_key(subject, Digest.of_bytes(data))
+    found = store.get(key)
+    return found == data or store.compare_and_swap(key, found, data)
+
+
+def in_words(lost: Collection[Evidence]) -> str:
+    """Each statement by its kind, its signer and its digest."""
+    return ", ".join(sorted(f"{e.kind} by {e.signer} ({e.digest})" for e in lost))
+
+
+def _read(data: bytes, trust: Trust) -> Evidence | None:
+    try:
+        return read_evidence(data, trust)
+    except ValueError:
+        return None  # another tool's

@@ -1,0 +1,123 @@
+"""Whether images and the store have the same evidence: in the local layout, and wherever it was attached.
+
+What only the store has is attached again; what only an image has was removed from the store, and is put back
+when a trusted key signed it. Nothing is ever removed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+from registry.attachment import Attachment, attach, attached, attachments
+from registry.digest import Digest
+from registry.errors import HeadgateError
+from registry.evidence import Evidence, list_bundles, subjects_of
+from registry.lost_evidence import in_words, lost_evidence, put_back
+from registry.oci_client import OciClient
+from registry.oci_layout import OciLayout
+from registry.problem import Mend, Problem
+from registry.referrers import attachable
+from registry.store import Store
+from registry.trust import Trust
+from registry.version import ModelVersion
+
+
+@dataclass(frozen=True)
+class AttachedReconciler:
+    """The store, and where images lie; ``who`` attaches, to people. Every problem is told once."""
+
+    store: Store
+    trust: Trust
+    layout: OciLayout
+    who: str
+    connect: Callable[[Attachment], OciClient]
+
+    def problems(self, versions: list[ModelVersion]) -> Iterator[Problem]:
+        """What is here and not there, about these versions. Raises HeadgateError when the store fails."""
+        told: set[Digest] = set()  # statements about weights are about every version made of them
+        for version in versions:
+            if self.layout.has(version.image):
+                yield from self._in_layout(version, told)
+        for place in attachments(self.store):
+            yield from self._in_registry(place, [v for v in versions if v.image == place.image], told)
+
+    def _in_layout(self, version: ModelVersion, told: set[Digest]) -> Iterator[Problem]:
+        try:
+            there = self.layout.bundles(version.image)
+            yield from self._lost(version, there, f"beside the image of {version.reference}", told)
+            lacking = _lacking(there, self._said(version))
+        except HeadgateError as damage:
+            yield Problem(damage.problem, damage.next_step or "mend that first, and reconcile again")
+            return
+        if lacking:
+            what = f"{_records(len(lacking))} not beside the image of {version.reference}"
+            yield Problem(what, "they are attached", self._put_beside(version.image, lacking))
+
+    def _in_registry(
+        self, place: Attachment, versions: list[ModelVersion], told: set[Digest]
+    ) -> Iterator[Problem]:
+        """Also what another tool's update has dropped from a registry's list of referrers."""
+        named = " and ".join(version.reference for version in versions) or str(place.image)
+        try:
+            with self.connect(place) as client:
+                there = attached(client, place.image)
+            said = [data for version in versions for data in self._said(version)]
+        except HeadgateError as problem:
+            what = f"What is attached to {named} in {place.repository} could not be looked at"
+            yield Problem(f"{what}: {problem.problem}", _unreached(place, versions), unseen=True)
+            return
+        for version in versions:
+            yield from self._lost(version, there, f"attached to {named} in {place.repository}", told)
+        if lacking := _lacking(there, said):
+            what = f"{_records(len(lacking))} not attached to {named} in {place.repository}"
+            yield Problem(what, "they are attached again", self._attach(place, said))
+
+    def _lost(
+        self, version: ModelVersion, there: Mapping[Digest, bytes], where: str, told: set[Digest]
+    ) -> Iterator[Problem]:
+        found = lost_evidence(there, version, self._kept(version) | told, self.trust)
+        told |= found.keys()
+        if found:
+            what = f"{_records(len(found))} {where} and not in the store: {in_words(found.values())}"
+            records = [(evidence, there[digest]) for digest, evidence in found.items()]
+            yield Problem(what, "they are put back into the store", self._put_back(records))
+
+    def _kept(self, version: ModelVersion) -> set[Digest]:
+        """The digests of the records about a version that are in the store, whole."""
+        prefixes = [f"evidence/{subject.hex}/" for subject in subjects_of(version)]
+        found = [self.store.get(key) for prefix in prefixes for key in self.store.list(prefix)]
+        return {Digest.of_bytes(data) for data in found if data is not None}
+
+    def _put_back(self, records: list[tuple[Evidence, bytes]]) -> Mend:
+        return lambda: all(put_back(self.store, evidence.subject, data) for evidence, data in records)
+
+    def _put_beside(self, image: Digest, bundles: list[bytes]) -> Mend:
+        return lambda: bool(self.layout.put_referrers(image, bundles))
+
+    def _attach(self, place: Attachment, bundles: list[bytes]) -> Mend:
+        def mend() -> bool:
+            with self.connect(place) as client:
+                attach(client, self.store, self.who, place.image, bundles)
+            return True
+
+        return mend
+
+    def _said(self, version: ModelVersion) -> list[bytes]:
+        bundles = [list_bundles(self.store, subject).values() for subject in subjects_of(version)]
+        return attachable(data for found in bundles for data in found)
+
+
+def _lacking(there: Mapping[Digest, bytes], said: Iterable[bytes]) -> list[bytes]:
+    return [data for data in said if Digest.of_bytes(data) not in there]
+
+
+def _unreached(place: Attachment, versions: list[ModelVersion]) -> str:
+    again = "when it can be reached, reconcile again"
+    if not versions:
+        return again
+    return f"{again}; `headgate detach {versions[0].reference} {place.repository}` forgets it for good"
+
+
+def _records(count: int) -> str:
+    return "1 record is" if count == 1 else f"{count} records are"

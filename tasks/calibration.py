@@ -1,0 +1,61 @@
+"""Calibration texts: a file of this machine, or one of a dataset on a hub at one commit."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+from registry.errors import UsageError
+from registry.manifest import Manifest
+from tasks.hub_source import HubSource
+from tasks.hub_token import hub_token
+from tasks.progress import progress_of
+from tasks.transfer import Transfer
+from tasks.workplace import Workplace
+
+_ON_HUB = re.compile(r"(hf://datasets/[\w.-]+/[\w.-]+)@([0-9a-f]{40})/(.+\.jsonl)")
+
+
+def calibration_file(place: Workplace, where: str, token_secret: str | None) -> Path:
+    """The JSONL file a recipe names, on this disk and readable. Raises UsageError or InfrastructureError."""
+    path = _from_hub(place, where, token_secret) if where.startswith("hf://") else Path(where)
+    try:
+        path.open("rb").close()
+    except OSError as error:
+        raise UsageError(
+            f"the calibration texts {path} cannot be read",
+            why=error.strerror or str(error),
+            next_step='name a JSONL file of {"text": ...} lines under quantize.calibration',
+        ) from error
+    return path
+
+
+def _from_hub(place: Workplace, where: str, token_secret: str | None) -> Path:
+    match = _ON_HUB.fullmatch(where)
+    if not match:
+        raise UsageError(
+            f"{where!r} is not an address of calibration texts",
+            why="a dataset's file is named with its commit, so that it stays the same texts",
+            next_step="write hf://datasets/ORG/NAME@COMMIT/FILE.jsonl, COMMIT with all its 40 digits",
+        )
+    uri, commit, path = match.groups()
+    inputs = {"uri": uri, "commit": commit, "path": path}
+    kept = place.staged("calibration", inputs, lambda: _download(place, uri, commit, path, token_secret))
+    return place.blobs.path(Manifest.from_json(kept["manifest"]).files[path].digest)
+
+
+def _download(
+    place: Workplace, uri: str, commit: str, path: str, token_secret: str | None
+) -> dict[str, object]:
+    progress = progress_of("quantize")
+    source = HubSource(uri, endpoint=os.environ.get("HF_ENDPOINT"), token=hub_token(os.environ, token_secret))
+    listing = source.resolve(commit, progress)
+    file = next((file for file in listing.files if file.path == path), None)
+    if file is None:
+        why = f"it has {', '.join(f.path for f in listing.files[:5])}" if listing.files else "it is empty"
+        raise UsageError(f"{listing.where} has no file {path}", why=why, next_step="correct the file's name")
+    folder = place.run.directory / "calibration"
+    with Transfer(source, listing, folder, place.blobs, file.size, progress) as transfer:
+        entries = transfer.take([file])
+    return {"manifest": Manifest(entries).to_json()}
