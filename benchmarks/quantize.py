@@ -16,7 +16,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from benchmarks.cost import Cost, cost_of
@@ -119,7 +119,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         bench = prepared(Path(name))
         recipe = recipes_of(load_spec(SPEC).quantize)[0]
-        recipes = [recipe.with_engine(engine) for engine in _ENGINES]
+        recipes = [replace(recipe, engine=engine) for engine in _ENGINES]
         rounds = [[bench.round(recipe) for recipe in recipes] for _ in range(1 + ROUNDS)]
     figures: dict[str, float] = {}
     counted = zip(*rounds[1:], strict=True)  # the first reads the libraries from the disk

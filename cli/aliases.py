@@ -17,7 +17,7 @@ from registry.approval import approval
 from registry.counting import Case
 from registry.errors import NeedsApproval, UsageError
 from registry.evidence import record
-from registry.lost_evidence import put_beside
+from registry.lost_evidence import check_kept, put_beside
 from registry.open_case import open_case
 from registry.policy import exemption, insist, missing_evidence, uncounted
 from registry.predicates import APPROVAL
@@ -66,6 +66,7 @@ def stage(version: Reference, why: Why = "staged by hand", as_json: Json = False
     found = at.version(version)
     signer, trust = at.signer, at.trust  # in this order: a key made just now is trusted
     case = open_case(at.store, found, trust, now)
+    check_kept(at.layout, found, {e.digest for e in case.found}, trust)
     insist(at.policy, Alias.STAGING, case)
     _say_exempt(case)
     aliases = alias_log.move_alias(

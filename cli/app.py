@@ -8,6 +8,7 @@ from cli import (
     aliases,
     archive,
     attach,
+    fetch,
     fleets,
     garbage,
     keys,
@@ -28,6 +29,7 @@ app = typer.Typer(
 )
 app.command()(quickstart.quickstart)
 app.command()(releases.release)
+app.command()(fetch.fetch)
 app.command()(releases.promote)
 app.command()(quantize.quantize)
 app.command()(versions.versions)

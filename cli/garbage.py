@@ -35,27 +35,41 @@ def gc(
         str, typer.Option(help="All that were in production within this time stay too.")
     ] = "30d",
     logs: Annotated[str, typer.Option(help="How long the folders of runs stay.")] = "90d",
+    weights_window: Annotated[
+        str, typer.Option(help="How long sets stay in the weights store that only dead versions name.")
+    ] = "",
     as_json: Json = False,
 ) -> None:
-    """Say what nothing needs any more on this machine's disk, and how many bytes that frees; or remove it."""
+    """Say what nothing needs any more on this machine's disk, and how many bytes that frees; or remove it.
+
+    What no version names goes from the weights store, too. Exits with 40 when that could not be looked at.
+    """
     prefect_settings.apply()
     from flows.collect_garbage import collect_garbage as flow
 
     with Display(bars=not as_json):
-        result = flow(apply, grace, rollbacks, rollback_window, logs)
+        result = flow(apply, grace, rollbacks, rollback_window, logs, weights_window)
     if as_json:
-        print_json({**result, "ok": True})
-        return
+        print_json({**result, "ok": not result["unseen"]})
+    else:
+        _show(result, apply=apply)
+    if result["unseen"]:
+        raise typer.Exit(_UNSEEN)
+
+
+def _show(result: dict[str, Any], *, apply: bool) -> None:
     kept = [[reference, "\n".join(why)] for reference, why in result["live"].items()]
     print_table("Versions that stay", ["version", "why"], kept)
     rows = [[kind["kind"], str(kind["count"]), in_words(kind["bytes"])] for kind in result["kinds"]]
     unused = f"unused since {result['unused_since'][:16].replace('T', ' ')} UTC"
-    if not rows:
+    if rows:
+        print_table("Collected" if apply else "Garbage", ["what", "count", "frees"], rows)
+        size = in_words(result["bytes"])
+        say(f"{size} {unused} {'are free now' if apply else 'would be freed: add --apply'}.")
+    else:
         say(f"There is no garbage {unused}.")
-        return
-    print_table("Collected" if apply else "Garbage", ["what", "count", "frees"], rows)
-    size = in_words(result["bytes"])
-    say(f"{size} {unused} {'are free now' if apply else 'would be freed: add --apply'}.")
+    if result["unseen"]:
+        say(f"Something is left to do in the weights store. {result['unseen']}")
 
 
 def pin(version: Reference, why: Why, as_json: Json = False) -> None:

@@ -111,6 +111,7 @@ def distrust(
         print_json({"keys": rows, "ok": True})
     else:
         say(f"{_named(gone)} trusted no more; what was signed with {_it(gone)} is doubtful now.")
+        say("A rejection among it keeps nothing back any more: `headgate verify` names what does not count.")
         if left := load_trust(_home()).of(gone[0].name):
             say(f"{_named(left)} still trusted.")
     if signing and signing in {key.key_id for key in gone}:

@@ -68,11 +68,16 @@ def show_release(result: dict[str, Any], *, as_json: bool) -> None:
     rows += [[judge, outcome] for judge, outcome in result["verdicts"].items()]
     rows.append(["scan policy", result["scan"]])
     rows.append(["fetched", sizes_in_words(result["fetched"])])
-    rows += [[f"rejected: {recipe}", why] for recipe, why in result.get("rejected", {}).items()]
+    rows += [[f"rejected: {_recipe(r['recipe'])}", r["why"]] for r in result.get("rejected", ())]
     rows += [[f"{name} digest", digest] for name, digest in result["digests"].items()]
     rows += [[f"rollout {name}", value] for name, value in _rows(result.get("rollout", {}))]
     rows.append(["report", result["report"]])
     print_table("Release", ["", ""], rows)
+
+
+def _recipe(values: dict[str, Any]) -> str:
+    told = {name: value for name, value in values.items() if value and name != "calibration"}
+    return ", ".join(f"{name} {_text(value)}" for name, value in told.items())
 
 
 def _rows(values: dict[str, Any]) -> list[list[str]]:

@@ -1,4 +1,4 @@
-"""What is known of a model's files without loading them: headers, configuration, digests, modes. Pure."""
+"""What is known of a model's files without loading them: headers, configuration, digests, samples. Pure."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from eval_suites.tensor_values import Sample
 from registry.digest import Digest
 from registry.safetensors import Tensor
 
 _MISSING = object()
+_HEADS = (".lm_head.weight", ".embed_out.weight")
 _LAYER_NUMBER = re.compile(r"\.layers\.(\d+)\.")
 _LONGEST = 60  # characters of a value in a sentence
 
@@ -19,14 +21,15 @@ _LONGEST = 60  # characters of a value in a sentence
 class Artefact:
     """A model folder. ``files`` are digests by name of all but the weights, their index and config.json.
 
-    ``json`` are parsed files among them, ``modes`` the permission bits of every file.
+    ``json`` are parsed files among them, ``samples`` of numbers, by tensor name. Modes are none of its
+    business: the blob store makes every file readable by all, and hands out nothing else.
     """
 
     tensors: Mapping[str, Tensor]
     config: Mapping[str, Any]
     files: Mapping[str, Digest] = field(default_factory=dict)
     json: Mapping[str, Any] = field(default_factory=dict)
-    modes: Mapping[str, int] = field(default_factory=dict)
+    samples: Mapping[str, Sample] = field(default_factory=dict)
 
 
 def is_spare(name: str, config: Mapping[str, Any]) -> bool:
@@ -37,6 +40,17 @@ def is_spare(name: str, config: Mapping[str, Any]) -> bool:
     layers = (config.get("text_config") or config).get("num_hidden_layers")
     number = _LAYER_NUMBER.search(f"{name}.")
     return name.startswith("mtp.") or bool(layers and number and int(number[1]) >= layers)
+
+
+def is_tied_head(name: str, config: Mapping[str, Any]) -> bool:
+    """Whether a tensor is a head that servers take from the embeddings, so that it may be stored or not.
+
+    Where config.json says nothing, the model's class decides, and most tie: a head that is missed after all
+    is missed when the model is loaded.
+    """
+    key, sections = "tie_word_embeddings", (config, config.get("text_config") or {})
+    said = [section[key] for section in sections if key in section]
+    return f".{name}".endswith(_HEADS) and (any(said) or not said)
 
 
 def differences(before: Any, after: Any, name: str = "") -> Iterator[str]:

@@ -6,9 +6,11 @@ and compressed-tensors as llm-compressor does (output channels first). Both are 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import re
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
-from math import ceil
+from math import ceil, prod
 from typing import Any
 
 from registry.safetensors import DTYPE_BYTES, Tensor
@@ -18,6 +20,7 @@ SCALES = ("scales", "weight_scale")
 ZERO_POINTS = ("qzeros", "weight_zero_point")
 PACKED = ("qweight", "weight_packed")
 _INT_BITS = 32
+_IN_BLOCK = re.compile(r"\.(?:layers|h|blocks)\.\d+\..*")
 _PARTS = frozenset({*PACKED, *SCALES, *ZERO_POINTS, "weight", "weight_shape", "weight_g_idx"})
 _OPTIONAL = frozenset({"weight_g_idx"})  # the order of channels, when GPTQ does not keep it
 
@@ -124,8 +127,28 @@ def is_quantized(parts: Mapping[str, Tensor]) -> bool:
     return any(name in parts for name in (*PACKED, "weight_scale"))
 
 
+def in_files(targets: Iterable[str], packed: Collection[str]) -> frozenset[str]:
+    """An engine's targets by their names in the file, among layers that are quantized there.
+
+    Libraries rename what stands before the decoder's blocks when they load a model, and rename it back.
+    """
+    wanted = frozenset(targets)
+    tails = {layer: _tail(layer) for layer in packed if layer not in wanted}
+    times = Counter(tails.values())
+    renamed = {tail: layer for layer, tail in tails.items() if times[tail] == 1}
+    return frozenset(t if t in packed else renamed.get(_tail(t), t) for t in wanted)
+
+
+def _tail(layer: str) -> str:
+    found = _IN_BLOCK.search(layer)
+    return found[0] if found else layer
+
+
 def elements(scheme: Scheme, parts: Mapping[str, Tensor]) -> int:
-    """How many weights a quantized layer holds."""
+    """How many weights a layer holds, quantized or not."""
+    if not is_quantized(parts):
+        weight = parts.get("weight")
+        return prod(weight.shape) if weight and len(weight.shape) == 2 else 0
     weights = (tensor for name, tensor in parts.items() if name in {*PACKED, "weight"})
     return sum(8 * tensor.size // scheme.bits for tensor in weights)
 

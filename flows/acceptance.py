@@ -26,8 +26,8 @@ class Accepted:
 def accept(place: Workplace, inputs: Inputs) -> Accepted:
     """The first candidate that no gate rejects, recipe after recipe; what they share is made once.
 
-    Raises GateFailed when the last one is rejected too, and at once what another recipe would not mend: a
-    gate that could not tell, or could not measure.
+    Raises GateFailed when the last one is rejected too. A gate that could not tell, or not measure, has
+    rejected nothing: that ends it at once.
     """
     if not inputs.recipes:
         candidate = Candidate(inputs, Quantized(inputs.source.manifest, NOT_QUANTIZED))

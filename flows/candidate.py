@@ -12,6 +12,8 @@ from registry.alias_log import get_aliases
 from registry.digest import Digest
 from registry.publish import get_version
 from registry.version import ModelVersion, ServeConfig, release_digest
+from tasks.calibration import check_calibration
+from tasks.engine_choice import check_recipe
 from tasks.fetch import Fetched, fetch
 from tasks.provenance import record_fetch
 from tasks.quantize import Quantized, choose
@@ -52,6 +54,9 @@ def prepare(place: Workplace, spec: ReleaseSpec) -> Inputs:
     """The inputs; what the spec gets wrong fails before anything is downloaded, or at least quantized."""
     suite, serve = find_suite(spec.evaluate.suite), serve_config_of(spec.serve)
     recipes = tuple(recipes_of(spec.quantize))
+    for recipe in recipes:
+        check_recipe(recipe)
+        check_calibration(recipe.calibration)
     plan_of(spec.rollout)
     check_libnuma()
     place.begin_store()

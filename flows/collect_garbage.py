@@ -21,6 +21,7 @@ def collect_garbage(
     rollbacks: int = 3,
     rollback_window: str = "30d",
     logs: str = "90d",
+    weights_window: str = "",
 ) -> dict[str, Any]:
     """Say what could go from this machine's disk and how many bytes that frees; with apply, remove it.
 
@@ -30,6 +31,8 @@ def collect_garbage(
         rollbacks: How many versions that were in production before stay ready, per model and GPU class.
         rollback_window: Every version that was in production within this time stays as well.
         logs: The folders of runs stay this long.
+        weights_window: Sets in the weights store that versions name, and nothing live needs, stay this long;
+            empty keeps them for ever.
     """
     try:
         retention = Retention(
@@ -37,6 +40,7 @@ def collect_garbage(
             rollback_seconds=_seconds("rollback_window", rollback_window),
             grace_seconds=_seconds("grace", grace),
             log_seconds=_seconds("logs", logs),
+            weights_seconds=_seconds("weights_window", weights_window) if weights_window else None,
         )
         with open_workplace() as place:
             return collect(place, retention, apply=apply)

@@ -57,7 +57,7 @@ def _release(spec: ReleaseSpec) -> dict[str, Any]:
         result = summarize_release(place, version, verdicts.sanity, verdicts.quality, scanned)
         result["fetched"] = dict(inputs.source.places)
     if accepted.rejected:
-        result["rejected"] = {str(recipe): refusal.why for recipe, refusal in accepted.rejected}
+        result["rejected"] = [{"recipe": r.to_json(), "why": refusal.why} for r, refusal in accepted.rejected]
     if spec.rollout.auto:
         result["rollout"] = promote_if_new(version, spec.rollout)
     return result

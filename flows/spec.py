@@ -6,14 +6,24 @@ A section appears with the stage that honours it. ``examples/quickstart.yaml`` d
 
 from __future__ import annotations
 
+import re
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+    WithJsonSchema,
+    model_validator,
+)
 
 from registry.validation import explain, read_yaml
-from tasks.source_address import ADDRESS, anchored
+from tasks.source_address import ADDRESS, FORMS, anchored, scheme_of
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]+([._-][a-z0-9]+)*$", max_length=64)]
 
@@ -27,10 +37,30 @@ class Section(BaseModel):
 SectionT = TypeVar("SectionT", bound=Section)
 
 
+def _address(uri: str) -> str:
+    if not scheme_of(uri):
+        near = f"; did you mean 'hf://{uri}'?" if re.fullmatch(r"[\w.-]+/[\w.-]+", uri) else ""
+        raise ValueError(f"must be {FORMS}, not {uri!r}{near}")
+    return uri
+
+
+def _pattern(layer: str) -> str:
+    try:
+        re.compile(layer.removeprefix("re:"))
+    except re.error as problem:
+        if layer.startswith("re:"):
+            raise ValueError(f"{layer!r} is no pattern: {problem}") from problem
+    return layer
+
+
+Address = Annotated[str, AfterValidator(_address), WithJsonSchema({"type": "string", "pattern": ADDRESS})]
+Ignored = Annotated[str, AfterValidator(_pattern)]
+
+
 class Model(Section):
     """Where the weights come from."""
 
-    uri: Annotated[str, StringConstraints(pattern=ADDRESS)] = Field(
+    uri: Address = Field(
         description="hf://ORG/NAME on the hub that HF_ENDPOINT names, s3://BUCKET/PREFIX, "
         "oci://REGISTRY/NAME:TAG (or @sha256:...), or a folder: /FOLDER, or ./FOLDER counted from the spec's",
         examples=["hf://mistralai/Mistral-7B-Instruct-v0.3"],
@@ -77,7 +107,7 @@ class Fallback(Section):
     bits: Bits | None = Field(None, description="empty: what the method writes")
     group_size: GroupSize | None = Field(None, description="empty: as in the first recipe")
     zero_point: bool | None = Field(None, description="empty: as in the first recipe")
-    ignore: tuple[str, ...] | None = Field(None, description="empty: as in the first recipe")
+    ignore: tuple[Ignored, ...] | None = Field(None, description="empty: as in the first recipe")
     samples: Samples | None = Field(None, description="empty: as in the first recipe")
     sequence_length: SequenceLength | None = Field(None, description="empty: as in the first recipe")
 
@@ -95,7 +125,7 @@ class Quantize(Section):
     bits: Bits | None = Field(None, description="bits per weight; empty: 4, and 8 for w8a8")
     group_size: GroupSize = Field(128, description="input channels that share one scale; not in w8a8")
     zero_point: bool = Field(True, description="each group has a zero point too; not in w8a8")
-    ignore: tuple[str, ...] = Field(
+    ignore: tuple[Ignored, ...] = Field(
         (), description="layers that stay as they are, by name or re:PATTERN; the head always does"
     )
     calibration: str | None = Field(

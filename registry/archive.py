@@ -32,6 +32,7 @@ from registry.digest import Digest
 from registry.errors import Refused
 from registry.evidence import Evidence, read_evidence, subjects_of
 from registry.file_layer import FileLayer
+from registry.lost_evidence import check_kept
 from registry.manifest import Manifest
 from registry.manifests import load_manifest, manifest_key
 from registry.oci_layout import OciLayout
@@ -67,6 +68,7 @@ def export_version(
             f"{reference} is not exported", why=" ".join(map(told, said.damaged)), next_step=next_step
         )
     check_release(version, said)
+    check_kept(held.layout, version, {e.digest for e in said.evidence}, held.trust)
     records = dict(_records(held.store, held.trust, version))
     config, layers = image_parts(held.layout, version.image)
     for part in (config, *layers):

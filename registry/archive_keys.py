@@ -12,9 +12,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from registry.archive_layout import content_of
+from registry.counting import is_satisfied
 from registry.digest import Digest
 from registry.errors import Refused
 from registry.evidence import Evidence
+from registry.plain_text import one_line
 from registry.predicates import ALIAS_MOVE, KINDS
 from registry.trust import Trust
 from registry.version import check_name
@@ -44,16 +46,20 @@ def refuse_uncounted(
 
 
 def _uncounted(about: Sequence[Evidence]) -> list[Evidence]:
-    """What a key signed that does not count here; history of another house's aliases need not."""
+    """What a key signed that does not count here, unless it says yes and another of its kind does count.
+
+    A no has to be heard: no yes stands in for it. History of another house's aliases need not count.
+    """
     counted = {(e.kind, e.subject) for e in about if not e.doubt}
     signed = [e for e in about if e.doubt and e.key_id and e.kind != ALIAS_MOVE]
-    return [e for e in signed if (e.kind, e.subject) not in counted]
+    return [e for e in signed if (e.kind, e.subject) not in counted or not is_satisfied(e)]
 
 
 def _reasons(trust: Trust, missed: Sequence[Evidence], names: Mapping[str, str]) -> Iterator[str]:
     strangers = sorted({e.key_id for e in missed if trust.find(e.key_id) is None})
     if strangers:
-        told = ", ".join(f"{key[:12]} ({names.get(key, 'without a name')})" for key in strangers)
+        called = {key: one_line(names.get(key, "without a name"), 60) for key in strangers}
+        told = ", ".join(f"{key[:12]} ({name})" for key, name in called.items())
         yield f"signed by keys not trusted here: {told}"
     yield from dict.fromkeys(e.doubt for e in missed if e.key_id not in strangers)
 

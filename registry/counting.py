@@ -23,7 +23,6 @@ from registry.predicates import (
     QUALITY,
     QUANTIZE,
     RELEASE,
-    SANITY,
     SBOM,
     SCAN,
     WEIGHTS_SIGNATURE,
@@ -48,7 +47,6 @@ def subject_of(version: ModelVersion, kind: str) -> Digest | None:
     subjects = {
         FETCH: version.source_set,
         QUANTIZE: version.weights_set,
-        SANITY: version.weights_set,
         WEIGHTS_SIGNATURE: version.weights_set,
         SBOM: version.runtime,
         RELEASE: version.record_digest,

@@ -8,6 +8,7 @@ not known to be needed by then goes. Version records and evidence are never garb
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -38,6 +39,8 @@ class Kind(StrEnum):
     IMAGE_BLOB = "image manifests, configs and layers"
     WEIGHTS = "weights folders"
     BLOB = "blobs"
+    UPLOAD = "unfinished uploads to the weights store"
+    KEPT = "sets in the weights store"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,13 +49,15 @@ class Retention:
 
     ``rollbacks`` versions that were in production before, of each model and GPU class, and all that were
     within ``rollback_seconds``, can be promoted at once. What was claimed within ``grace_seconds`` and the
-    folders of runs that wrote to it within ``log_seconds`` stay in any case.
+    folders of runs that wrote to it within ``log_seconds`` stay in any case. A set in the weights store
+    that only dead versions name goes when it was last wanted ``weights_seconds`` ago; None: never.
     """
 
     rollbacks: int = 3
     rollback_seconds: float = 30 * _DAY
     grace_seconds: float = _DAY
     log_seconds: float = 90 * _DAY
+    weights_seconds: float | None = None
 
     def __post_init__(self) -> None:
         if self.rollbacks < 0:
@@ -60,7 +65,8 @@ class Retention:
                 f"Garbage collection cannot keep {self.rollbacks} earlier versions ready for a rollback",
                 next_step="name how many to keep for each GPU class: 0 or more",
             )
-        if min(self.rollback_seconds, self.grace_seconds, self.log_seconds) < 0:
+        times = (self.rollback_seconds, self.grace_seconds, self.log_seconds, self.weights_seconds or 0)
+        if min(times) < 0:
             raise UsageError(
                 "Garbage collection cannot keep things for less than no time",
                 next_step="name durations such as 30d or 12h",
@@ -69,16 +75,21 @@ class Retention:
 
 @dataclass(frozen=True)
 class Cutoff:
-    """What was used before this may go: seconds since the epoch. ``logs`` is for the folders of runs."""
+    """What was used before this may go: seconds since the epoch. ``logs`` is for the folders of runs.
+
+    ``named`` is for sets in the weights store that a version names, and nothing live needs.
+    """
 
     before: float
     logs: float
+    named: float = -math.inf
 
     @classmethod
     def at(cls, now: float, retention: Retention, live_since: Iterable[float]) -> Cutoff:
         """The cutoff for this moment, given when each run that is alive began: nothing they use may go."""
         before = min([now - retention.grace_seconds, *live_since])
-        return cls(before, min(before, now - retention.log_seconds))
+        named = -math.inf if retention.weights_seconds is None else now - retention.weights_seconds
+        return cls(before, min(before, now - retention.log_seconds), min(before, named))
 
     def of(self, kind: Kind) -> float:
         """The cutoff for this kind."""
@@ -151,8 +162,8 @@ def live_names(versions: Iterable[tuple[ModelVersion, Iterable[Manifest]]]) -> d
         for manifest in manifests:
             names[Kind.WEIGHTS].add(manifest.set_digest.hex)
             names[Kind.BLOB] |= {entry.digest.hex for entry in manifest.files.values()}
-        if calibration := version.recipe.get("calibration"):
-            names[Kind.BLOB].add(Digest.parse(calibration).hex)
+        # Recipes of before named no texts by digest.
+        names[Kind.BLOB].add(str(version.recipe.get("calibration", "")).removeprefix("sha256:"))
     return names
 
 
@@ -161,6 +172,13 @@ def plan(found: Iterable[Found], live: Mapping[Kind, Collection[str]], cutoff: C
     order = list(Kind)
     going = [i for i in found if i.name not in live.get(i.kind, ()) and i.used < cutoff.of(i.kind)]
     return sorted(going, key=lambda item: (order.index(item.kind), item.name))
+
+
+def wanted_sets(
+    found: Iterable[Found], named: Collection[str], live: Collection[str], cutoff: Cutoff
+) -> set[str]:
+    """The sets in the weights store that stay: live ones, and those versions name that were wanted lately."""
+    return {*live} | {item.name for item in found if item.name in named and item.used >= cutoff.named}
 
 
 def bytes_freed(going: Iterable[Found]) -> dict[Kind, int]:

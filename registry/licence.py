@@ -44,7 +44,8 @@ def refuse_licence(licence: str | None, allowed: Collection[str], where: str) ->
         raise Refused(
             f"{where} names no licence",
             why=f"neither its card nor its config.json does, and {known}",
-            next_step="ask its authors, or choose another model",
+            next_step="ask its authors, or choose another model; a folder of yours says it at the top of its "
+            "README.md: `license: ...` between two lines of ---",
         )
     names = {name.casefold() for name in allowed}
     if others := [name for name in licence.split(_BETWEEN) if name not in names]:

@@ -36,7 +36,7 @@ _MOST_ROLLOUTS = 4  # nodes; older ones are in the evidence
 _USUAL = (SANITY, QUALITY, LOAD, PREFLIGHT, SCAN, APPROVAL)
 _PLACED = {FETCH, QUANTIZE, WEIGHTS_SIGNATURE, SBOM, IMAGE_SIGNATURE, RELEASE, ROLLOUT}
 _TRIPLE = ("weights", "runtime", "serve")
-_SPEAKS_OF = {SANITY: ("weights",), SCAN: ("runtime",), "image": ("weights",)}
+_SPEAKS_OF = {SCAN: ("runtime",), "image": ("weights",)}
 """What is judged or built of less than the whole triple."""
 
 

@@ -110,7 +110,9 @@ def list_versions(store: Store, name: str | None = None) -> list[ModelVersion]:
         raise UsageError(str(problem), next_step="`headgate versions` lists every name") from problem
     keys = list(store.list(prefix))
     with ThreadPoolExecutor(_READERS) as pool:
-        versions = [_parse(key, data) for key, data in zip(keys, pool.map(store.get, keys), strict=True)]
+        versions = [
+            parse_record(key, data) for key, data in zip(keys, pool.map(store.get, keys), strict=True)
+        ]
     return sorted((v for v in versions if v), key=lambda version: (version.name, version.number))
 
 
@@ -237,10 +239,11 @@ def _already(version: ModelVersion, kept: ModelVersion | None, number: int) -> R
 
 def _read(store: Store, name: str, number: int) -> ModelVersion | None:
     key = _key(name, number)
-    return _parse(key, store.get(key))
+    return parse_record(key, store.get(key))
 
 
-def _parse(key: str, data: bytes | None) -> ModelVersion | None:
+def parse_record(key: str, data: bytes | None) -> ModelVersion | None:
+    """The version of a stored record; InfrastructureError when it is damaged, or in another's place."""
     if data is None:
         return None
     try:

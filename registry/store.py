@@ -15,7 +15,7 @@ _KEY = re.compile(rf"{_SEGMENT}(/{_SEGMENT})*")
 _PREFIX = re.compile(rf"({_SEGMENT}/)*({_SEGMENT})?")
 PLACES = (
     *("versions/", "versions-by-content/", "versions-newest/", "manifests/", "evidence/", "aliases/"),
-    *("audit/", "pins/", "attachments/", "rollouts/", "leases/"),
+    *("audit/", "pins/", "attachments/", "rollouts/", "leases/", "identity/"),
 )
 """What every key of a registry begins with; anything else was put there by somebody else."""
 _LONGEST_KEY = 900  # an S3 key holds 1024 bytes; the rest is left to a bucket's own prefix

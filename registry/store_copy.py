@@ -14,8 +14,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 
+from registry.alias_chain import Snapshot
 from registry.digest import Digest
 from registry.errors import InfrastructureError, Refused
+from registry.publish import parse_record
 from registry.store import PLACES, Store
 from registry.store_guard import check_source, check_target
 
@@ -99,9 +101,7 @@ def _copy_fixed(source: Store, target: Store, key: str) -> bool:
     data = source.get(key)
     if data is None:
         return False
-    if key.startswith(_NAMED_BY_CONTENT) and not key.endswith(f"/{Digest.of_bytes(data).hex}.json"):
-        next_step = "restore it from a backup, or remove it, and copy again"
-        raise Refused(f"The record {key} is damaged", why="it is not what its name says", next_step=next_step)
+    _refuse_damage(key, data)
     written = target.get(key) is None and target.put_if_absent(key, data)
     if target.get(key) != data:
         what = f"The record {key} is another one in the store to copy to"
@@ -110,7 +110,27 @@ def _copy_fixed(source: Store, target: Store, key: str) -> bool:
     return written
 
 
+def _refuse_damage(key: str, data: bytes) -> None:
+    """Refused for a record that is not what its key says, as far as the record alone can tell."""
+    why = ""
+    try:
+        if key.startswith(_NAMED_BY_CONTENT) and not key.endswith(f"/{Digest.of_bytes(data).hex}.json"):
+            why = "it is not what its name says"
+        elif key.startswith("versions/"):
+            parse_record(key, data)
+        elif key.startswith("aliases/"):
+            Snapshot.from_bytes(data)
+    except InfrastructureError as problem:
+        why = problem.why
+    except (KeyError, TypeError, ValueError, AttributeError) as problem:
+        why = f"it is no record of aliases: {problem}"
+    if why:
+        next_step = "restore it from a backup, or remove it, and copy again"
+        raise Refused(f"The record {key} is damaged", why=why, next_step=next_step)
+
+
 def _copy_moving(target: Store, key: str, data: bytes) -> bool:
+    _refuse_damage(key, data)
     before = target.get(key)
     if before == data:
         return False

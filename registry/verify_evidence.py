@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from registry.counting import is_satisfied
 from registry.digest import Digest
 from registry.errors import InfrastructureError, Refused
 from registry.evidence import UNSIGNED, Evidence, parse_record, read_evidence, subjects_of
@@ -60,7 +61,8 @@ def check_record(evidence: Evidence, counted: Iterable[Evidence]) -> str:
     if evidence.kind == ALIAS_MOVE:
         return f"{evidence.digest} tells of another house's aliases, and nothing here rests on it"
     if any((e.kind, e.subject) == (evidence.kind, evidence.subject) for e in counted):
-        return f"{evidence.digest} does not count ({evidence.doubt}); other evidence of its kind does"
+        said = "" if is_satisfied(evidence) else " says no, and"
+        return f"{evidence.digest}{said} does not count ({evidence.doubt}); other evidence of its kind does"
     what = f"The {evidence.kind} evidence {evidence.digest} does not count"
     next_step = _UPGRADE if evidence.doubt == UNSIGNED else WHOSE_KEY
     raise Refused(what, why=evidence.doubt, next_step=next_step)

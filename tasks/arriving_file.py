@@ -6,9 +6,12 @@ a killed run left is hashed once and gone on with.
 
 from __future__ import annotations
 
+import fcntl
+import os
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
+from typing import BinaryIO, cast
 
 from tasks.checksum import Checksum, Hashes, TooLong, hashes_of
 
@@ -25,7 +28,7 @@ class ArrivingFile:
         self.hashes = Hashes(size, wanted)
 
     def __enter__(self) -> ArrivingFile:
-        self._file = self._path.open("ab", buffering=0)
+        self._file = self._alone()
         try:
             self.hashes = hashes_of(self._path, self._size, self._wanted, self._heard)
         except TooLong:
@@ -40,10 +43,10 @@ class ArrivingFile:
     def write(self, data: bytes) -> int:
         """Append these bytes."""
         self.hashes.update(data)
+        self._heard(len(data))  # first: what was told to stop must not write
         view = memoryview(data)
         while view:
             view = view[self._file.write(view) :]
-        self._heard(len(data))
         return len(data)
 
     def tell(self) -> int:
@@ -66,3 +69,18 @@ class ArrivingFile:
         self._heard(-self.hashes.length)
         self._file.truncate(0)
         self.hashes = Hashes(self._size, self._wanted)
+
+    def _alone(self) -> BinaryIO:
+        """The file, locked: a transfer that was told to stop may take a while to notice."""
+        while True:
+            file = self._path.open("ab", buffering=0)
+            fcntl.flock(file, fcntl.LOCK_EX)  # given up when it is closed
+            if self._is_at_path(file.fileno()):
+                return cast("BinaryIO", file)
+            file.close()  # who had it has finished it, or thrown it away
+
+    def _is_at_path(self, descriptor: int) -> bool:
+        try:
+            return os.path.samestat(os.fstat(descriptor), self._path.stat())
+        except FileNotFoundError:
+            return False

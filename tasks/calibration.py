@@ -19,19 +19,26 @@ _ON_HUB = re.compile(r"(hf://datasets/[\w.-]+/[\w.-]+)@([0-9a-f]{40})/(.+\.jsonl
 
 def calibration_file(place: Workplace, where: str, token_secret: str | None) -> Path:
     """The JSONL file a recipe names, on this disk and readable. Raises UsageError or InfrastructureError."""
-    path = _from_hub(place, where, token_secret) if where.startswith("hf://") else Path(where)
+    check_calibration(where)
+    return _from_hub(place, where, token_secret) if where.startswith("hf://") else Path(where)
+
+
+def check_calibration(where: str) -> None:
+    """Raises UsageError for a file of this disk that cannot be read, or an address that pins no file."""
+    if where.startswith("hf://"):
+        _parts(where)
+        return
     try:
-        path.open("rb").close()
+        Path(where).open("rb").close()
     except OSError as error:
         raise UsageError(
-            f"the calibration texts {path} cannot be read",
+            f"the calibration texts {where} cannot be read",
             why=error.strerror or str(error),
             next_step='name a JSONL file of {"text": ...} lines under quantize.calibration',
         ) from error
-    return path
 
 
-def _from_hub(place: Workplace, where: str, token_secret: str | None) -> Path:
+def _parts(where: str) -> tuple[str, str, str]:
     match = _ON_HUB.fullmatch(where)
     if not match:
         raise UsageError(
@@ -39,7 +46,11 @@ def _from_hub(place: Workplace, where: str, token_secret: str | None) -> Path:
             why="a dataset's file is named with its commit, so that it stays the same texts",
             next_step="write hf://datasets/ORG/NAME@COMMIT/FILE.jsonl, COMMIT with all its 40 digits",
         )
-    uri, commit, path = match.groups()
+    return match[1], match[2], match[3]
+
+
+def _from_hub(place: Workplace, where: str, token_secret: str | None) -> Path:
+    uri, commit, path = _parts(where)
     inputs = {"uri": uri, "commit": commit, "path": path}
     kept = place.staged("calibration", inputs, lambda: _download(place, uri, commit, path, token_secret))
     return place.blobs.path(Manifest.from_json(kept["manifest"]).files[path].digest)

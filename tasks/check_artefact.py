@@ -6,18 +6,17 @@ No server is needed. Reads headers, small JSON files and samples of the numbers;
 from __future__ import annotations
 
 import json
-import stat
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, BinaryIO
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from eval_suites import sanity
+from eval_suites.answers import Answer
 from eval_suites.artefact import Artefact, is_spare
-from eval_suites.quantized_layers import PACKED, SCALES, Scheme
+from eval_suites.quantized_layers import FLOATS, PACKED, SCALES, Scheme
 from eval_suites.sanity_answers import judge_answers
-from eval_suites.suite import Suite
 from eval_suites.tensor_values import Sample, look_at
 from judging.verdict import Verdict
 from registry.admission import CONFIG, is_weights
@@ -26,8 +25,7 @@ from registry.manifest import Manifest
 from registry.safetensors import Header, Tensor, read_header
 from registry.weight_index import refuse_twice, refuse_wrong_shards, shards_of
 from tasks.engine_limits import Model
-from tasks.evaluate import greedy_answers
-from tasks.serving import Served
+from tasks.quantize import Quantized
 from tasks.workplace import Workplace
 
 _INDEX = ".safetensors.index.json"
@@ -38,36 +36,34 @@ _MANY = 8192  # tensors
 
 
 @task(cache_policy=NO_CACHE)
-def check_artefact(
-    place: Workplace, source: Manifest, weights: Manifest, recipe: Mapping[str, Any]
-) -> Verdict:
-    """The verdict on the files of quantized weights; ``recipe`` as it was recorded (``Quantized.recipe``)."""
-    if weights == source:
-        return sanity.untouched()
+def check_artefact(place: Workplace, source: Manifest, weights: Quantized) -> Verdict:
+    """The verdict on the files of weights, which may be the source's own."""
+    if weights.manifest == source:
+        return sanity.untouched(weights.recipe)
     with place.stage("check", "what the quantizer wrote"):
-        before = _artefact(place.blobs, source, weights)
+        blobs, made = place.blobs, weights.manifest
+        before = _artefact(blobs, source, made, {f"{layer}.weight" for layer in weights.targets})
         try:
-            made = _artefact(place.blobs, weights, source)
-            samples = dict(_samples(place.blobs, weights))
+            after = _artefact(blobs, made, source)
         except (KeyError, ValueError) as problem:
             return sanity.unreadable(f"what the quantizer wrote cannot be read: {problem}")
-        ignore = recipe.get("ignore", ())
-        linear = Model(before.config, before.tensors).inputs(ignore)  # as the preflight sees it
-        targets = [layer for layer in linear if not is_spare(layer, before.config)]
-        return sanity.judge(Scheme.of(recipe), targets, before, made, samples)
+        about = Model(before.config, before.tensors).to_quantize(weights.recipe.get("ignore", ()))
+        expected = {name: t for name, t in about.items() if not is_spare(name, before.config)}
+        return sanity.judge(Scheme.of(weights.recipe), weights.targets, expected, before, after)
 
 
-def check_answers(
-    place: Workplace, files: Verdict, candidate: Served, source: Served | None, suite: Suite, seed: int
-) -> Verdict:
-    """The verdict on files, and on what the artefact answers; ``evaluate`` has served both before."""
-    control = None if source is None else greedy_answers(place, source, suite, seed)
-    answers = judge_answers(greedy_answers(place, candidate, suite, seed), control)
-    return Verdict.of([*files.findings, *answers.findings])
+def check_answers(files: Verdict, candidate: Sequence[Answer], source: Sequence[Answer] | None) -> Verdict:
+    """The verdict on files, and on what the artefact answered beside the source, if it is not that itself."""
+    return Verdict.of([*files.findings, *judge_answers(candidate, source).findings])
 
 
-def _artefact(blobs: BlobStore, manifest: Manifest, other: Manifest) -> Artefact:
-    """What is known of a manifest's files; JSON is read where the other manifest has it differently."""
+def _artefact(
+    blobs: BlobStore, manifest: Manifest, other: Manifest, sampled: Collection[str] = ()
+) -> Artefact:
+    """What is known of a manifest's files; JSON is read where the other manifest has it differently.
+
+    Numbers are read of quantized layers, and of the tensors ``sampled``.
+    """
     headers = dict(_headers(blobs, manifest))
     refuse_twice({path: header.tensors for path, header in headers.items()})
     _compare_with_index(blobs, manifest, headers)
@@ -78,7 +74,7 @@ def _artefact(blobs: BlobStore, manifest: Manifest, other: Manifest) -> Artefact
         config=_json(blobs, manifest, CONFIG),
         files={path: entry.digest for path, entry in rest.items() if path != CONFIG},
         json={path: _json(blobs, manifest, path) for path in changed},
-        modes={p: stat.S_IMODE(blobs.path(e.digest).stat().st_mode) for p, e in manifest.files.items()},
+        samples=dict(_samples(blobs, manifest, headers, sampled)),
     )
 
 
@@ -101,10 +97,14 @@ def _json(blobs: BlobStore, manifest: Manifest, path: str) -> Any:
         return json.load(file)
 
 
-def _samples(blobs: BlobStore, manifest: Manifest) -> Iterator[tuple[str, Sample]]:
-    """Of every scale and every packed weight."""
-    headers = dict(_headers(blobs, manifest))
-    chosen = {path: [n for n, t in h.tensors.items() if _is_sampled(n, t)] for path, h in headers.items()}
+def _samples(
+    blobs: BlobStore, manifest: Manifest, headers: Mapping[str, Header], also: Collection[str]
+) -> Iterator[tuple[str, Sample]]:
+    """Of every scale and every packed weight, and of floats among these other tensors."""
+    chosen = {
+        path: [n for n, t in h.tensors.items() if _is_sampled(n, t) or (n in also and t.dtype in FLOATS)]
+        for path, h in headers.items()
+    }
     size = _PIECE if sum(map(len, chosen.values())) <= _MANY else _SMALL_PIECE
     for path, names in chosen.items():
         with blobs.open(manifest.files[path].digest) as file:

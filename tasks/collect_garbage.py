@@ -1,5 +1,7 @@
 """Collect garbage: what live versions, fleets, pins and runs do not need leaves this machine's disk.
 
+So does what no version names from the weights store. One that cannot be reached is told, and stays as it is.
+
 The order matters: first the moment and the live runs, then the records. A run that ended before it was
 looked for has written its records by then, and what a later one claims is younger than the moment.
 """
@@ -25,6 +27,7 @@ from tasks.disk import in_words
 from tasks.live_versions import LiveVersions
 from tasks.progress import report
 from tasks.run import live_runs
+from tasks.sweep_weights import IN_WEIGHTS_STORE, WeightsSweeper, sweeper_of
 from tasks.workplace import Workplace
 
 STAGE = "gc"
@@ -37,6 +40,7 @@ class Planned:
     going: list[Found]
     live: dict[str, list[str]]
     cutoff: Cutoff
+    weights_store: WeightsSweeper | None = None
 
     def to_json(self, freed: dict[Kind, int], *, applied: bool) -> dict[str, Any]:
         """The plan as plain values, with the bytes that became free, or would."""
@@ -51,6 +55,7 @@ class Planned:
             "unused_since": datetime.fromtimestamp(self.cutoff.before, UTC).isoformat(timespec="seconds"),
             "kinds": kinds,
             "bytes": sum(freed.values()),
+            "unseen": self.weights_store.trouble if self.weights_store else "",
         }
 
 
@@ -71,7 +76,7 @@ def collect_garbage(place: Workplace, retention: Retention, *, apply: bool) -> d
 
 def make_plan(place: Workplace, retention: Retention) -> Planned:
     """What would go now; raises InfrastructureError when it cannot be told what is live."""
-    sweeper = Sweeper(place.home, place.store_folder)
+    sweeper, weights_store = Sweeper(place.home, place.store_folder), sweeper_of(place)
     now = sweeper.blobs.now()
     alive = live_runs(place.home)
     cutoff = Cutoff.at(now, retention, alive.values())
@@ -80,7 +85,10 @@ def make_plan(place: Workplace, retention: Retention) -> Planned:
     in_layout = sweeper.live_in_layout(names[Kind.IMAGE], cutoff.before)
     staying = {**names, **in_layout, Kind.RUN: set(alive)}
     staying[Kind.BLOB] = names[Kind.BLOB] | in_layout[Kind.BLOB]
-    return Planned(plan(sweeper.find(), staying, cutoff), live.reasons, cutoff)
+    going = plan(sweeper.find(), staying, cutoff)
+    if weights_store:
+        going += weights_store.plan(live.named, names[Kind.WEIGHTS], cutoff)
+    return Planned(going, live.reasons, cutoff, weights_store)
 
 
 def sweep(home: Home, planned: Planned) -> dict[Kind, int]:
@@ -88,8 +96,11 @@ def sweep(home: Home, planned: Planned) -> dict[Kind, int]:
     sweeper = Sweeper(home)
     freed: dict[Kind, int] = {}
     for number, item in enumerate(planned.going, 1):
-        before = planned.cutoff.of(item.kind)
-        freed[item.kind] = freed.get(item.kind, 0) + sweeper.remove(item, before)
+        if planned.weights_store and item.kind in IN_WEIGHTS_STORE:
+            size = planned.weights_store.remove(item)
+        else:
+            size = sweeper.remove(item, planned.cutoff.of(item.kind))
+        freed[item.kind] = freed.get(item.kind, 0) + size
         report(STAGE, f"{item.kind}: {in_words(freed[item.kind])}", number / len(planned.going))
     return freed
 

@@ -16,8 +16,7 @@ def require_space(path: Path, needed: int, what: str) -> None:
 
     A tenth more than ``needed`` must be free; ``path`` need not exist yet.
     """
-    existing = next(folder for folder in (path, *path.absolute().parents) if folder.exists())
-    free = shutil.disk_usage(existing).free
+    existing, free = _existing(path), free_space(path)
     if needed * _MARGIN > free:
         raise InfrastructureError(
             f"there is no room for {what}: it needs {in_words(round(needed * _MARGIN))}",
@@ -29,6 +28,15 @@ def require_space(path: Path, needed: int, what: str) -> None:
 def sizes_in_words(sizes: Mapping[str, int]) -> str:
     """How much came from where, for people: ``1.2 GB from this machine, 3.1 GB from the source``."""
     return ", ".join(f"{in_words(size)} from {place}" for place, size in sizes.items() if size)
+
+
+def free_space(path: Path) -> int:
+    """Free bytes of the disk under ``path``, which need not exist yet."""
+    return shutil.disk_usage(_existing(path)).free
+
+
+def _existing(path: Path) -> Path:
+    return next(folder for folder in (path, *path.absolute().parents) if folder.exists())
 
 
 def in_words(size: int) -> str:

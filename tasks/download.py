@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import shutil
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from pathlib import Path
 from registry.admission import CARD, admit, is_weights
 from registry.atomic import explained
 from registry.blobs import BlobStore
+from registry.errors import Refused
 from registry.licence import refuse_licence
 from registry.manifest import Manifest
 from tasks.disk import in_words, require_space
@@ -80,52 +82,57 @@ def download(
     progress: StageProgress,
     licences: Collection[str] = (),
 ) -> Downloaded:
-    """The admitted files of the listing, every one verified and a blob; ``dest`` holds links to them.
+    """The admitted files of the listing, every one verified and a blob.
 
+    ``dest`` is a ``download_folder``, and holds links to them.
     ``progress`` gets bytes and bytes per second in words, and the fraction. ``licences`` are those allowed,
     any if empty. A folder of an earlier, killed download is gone on with. Raises Refused (what may not
     enter, contents that stay wrong when transferred twice), UsageError (access) or InfrastructureError
     (source, disk, a commit that is gone).
     """
-    with explained(dest):
-        dest.mkdir(parents=True, exist_ok=True)
-    with _alone_in(dest, progress):
-        plan = plan_download(listing, dest, blobs)
-        progress(f"{listing.where}: {plan}", 0.0)
-        with Transfer(source, listing, dest, blobs, plan.total, progress) as transfer:
-            small = [file for file in plan.files if not is_weights(file.path)]
-            entries = transfer.take(small)
-            entries.pop(CARD, None)  # read for the licence, and no part of the model
-            inspect(dest, sorted(entries), listing.where)
-            terms = read_terms(dest, entries)
-            refuse_licence(terms.licence, licences, listing.where)
-            weights = transfer.take([file for file in plan.files if is_weights(file.path)])
-        inspect(dest, sorted(weights), listing.where)
+    plan = plan_download(listing, dest, blobs)
+    progress(f"{listing.where}: {plan}", 0.0)
+    with Transfer(source, listing, dest, blobs, plan.total, progress) as transfer:
+        small = [file for file in plan.files if not is_weights(file.path)]
+        entries = transfer.take(small)
+        entries.pop(CARD, None)  # read for the licence, and no part of the model
+        inspect(dest, sorted(entries), listing.where)
+        terms = read_terms(dest, entries)
+        refuse_licence(terms.licence, licences, listing.where)
+        weights = transfer.take([file for file in plan.files if is_weights(file.path)])
+    inspect(dest, sorted(weights), listing.where)
     return Downloaded(Manifest(entries | weights), terms)
 
 
 def bring(source: Source, listing: Listing, dest: Path, blobs: BlobStore, progress: StageProgress) -> None:
     """All files of a listing that was judged before, every one verified and a blob; as ``download`` else."""
-    with explained(dest):
-        dest.mkdir(parents=True, exist_ok=True)
-    with _alone_in(dest, progress):
-        plan = Plan(listing.files, sum(present(file, dest, blobs) for file in listing.files))
-        require_space(dest, plan.missing, f"the files of {listing.where}")
-        with Transfer(source, listing, dest, blobs, plan.total, progress) as transfer:
-            transfer.take(listing.files)
+    plan = Plan(listing.files, sum(present(file, dest, blobs) for file in listing.files))
+    require_space(dest, plan.missing, f"the files of {listing.where}")
+    with Transfer(source, listing, dest, blobs, plan.total, progress) as transfer:
+        transfer.take(listing.files)
 
 
 @contextmanager
-def _alone_in(dest: Path, progress: StageProgress) -> Iterator[None]:
-    """Hold the folder: two runs that want the same model download it one after the other."""
-    folder = os.open(dest, os.O_RDONLY | os.O_DIRECTORY)  # locked itself: a lock file would be one more in it
+def download_folder(dest: Path, progress: StageProgress) -> Iterator[Path]:
+    """A folder to download into, for one run at a time: two that want the same model take turns.
+
+    It is removed when the block ends well, and when what is in it was refused; else the next run goes on.
+    """
+    lock = dest.with_name(f".{dest.name}.lock")
+    with explained(lock):
+        lock.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     try:
         try:
-            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             progress("another run downloads this model; waiting for it", None)
-            fcntl.flock(folder, fcntl.LOCK_EX)
-        dest.mkdir(parents=True, exist_ok=True)  # the other run may have removed the folder
-        yield
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        try:
+            yield dest
+        except Refused:
+            shutil.rmtree(dest, ignore_errors=True)
+            raise
+        shutil.rmtree(dest, ignore_errors=True)
     finally:
-        os.close(folder)
+        os.close(descriptor)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from registry.errors import UsageError
-from tasks.engine_limits import Machine, Model, objections
+from tasks.engine_limits import Machine, Model, autoawq_objections, objections
 from tasks.recipe import Recipe
 
 AUTO = "auto"
@@ -33,11 +33,18 @@ def choose_engine(recipe: Recipe, model: Model, machine: Machine, gpu_class: str
         if not reasons:
             return Choice(engine, _why(recipe, engine, against, machine))
     said = list(dict.fromkeys(reason for reasons in against.values() for reason in reasons))
-    raise UsageError(
-        f"{' and '.join(candidates)} cannot quantize this model by this recipe ({recipe.method})",
-        why="; ".join(said),
-        next_step="change what is named under quantize in the spec",
-    )
+    raise _cannot(" and ".join(candidates), f"this model by this recipe ({recipe.method})", said)
+
+
+def check_recipe(recipe: Recipe) -> None:
+    """Raises UsageError for a recipe that the engine it names could follow for no model."""
+    if recipe.engine == "autoawq" and (reasons := [*autoawq_objections(recipe)]):
+        raise _cannot(recipe.engine, f"by this recipe ({recipe.method})", reasons)
+
+
+def _cannot(engines: str, what: str, reasons: list[str]) -> UsageError:
+    next_step = "change what is named under quantize in the spec"
+    return UsageError(f"{engines} cannot quantize {what}", why="; ".join(reasons), next_step=next_step)
 
 
 def _why(recipe: Recipe, engine: str, against: dict[str, list[str]], machine: Machine) -> str:

@@ -142,13 +142,29 @@ class Model:
 
     def inputs(self, ignore: Iterable[str]) -> dict[str, int]:
         """The input size of every linear layer in the decoder's layers, but those ignored."""
+        return {
+            name.removesuffix(".weight"): tensor.shape[1]
+            for name, tensor in self.to_quantize(ignore).items()
+            if len(tensor.shape) == 2
+        }
+
+    def to_quantize(self, ignore: Iterable[str]) -> dict[str, Tensor]:
+        """The weights that a recipe is about: those of the decoder's layers, experts in one tensor too.
+
+        An engine knows the model's own modules and may find a layer more or less; this is from names alone.
+        """
         patterns = [*_IGNORED, *ignore]
         return {
-            layer: tensor.shape[1]
+            name: tensor
             for name, tensor in self.tensors.items()
-            if name.endswith(".weight") and len(tensor.shape) == 2 and _LAYER.match(name)
-            if not is_ignored(layer := name.removesuffix(".weight"), patterns)
+            if _LAYER.match(name) and _is_linear(name, tensor)
+            if not is_ignored(name.removesuffix(".weight"), patterns)
         }
+
+
+def _is_linear(name: str, tensor: Tensor) -> bool:
+    experts = len(tensor.shape) == 3 and ".experts." in name
+    return experts or (len(tensor.shape) == 2 and name.endswith(".weight"))
 
 
 def is_ignored(layer: str, patterns: Iterable[str]) -> bool:
@@ -216,12 +232,17 @@ def _of_llm_compressor(recipe: Recipe, model: Model, machine: Machine) -> Iterat
         yield f"its largest layer takes {in_words(needed)} of GPU memory, and a GPU here has {least}"
 
 
-def _of_autoawq(recipe: Recipe, model: Model, machine: Machine) -> Iterator[str]:
-    config = model.config
+def autoawq_objections(recipe: Recipe) -> Iterator[str]:
+    """What autoawq can do for no model."""
     if recipe.method != "awq" or not recipe.zero_point:
         yield "autoawq writes 4-bit AWQ with zero points, and nothing else"
     if any(pattern.startswith("re:") for pattern in recipe.ignore):
-        yield "autoawq ignores layers by a part of their name only, not by re: and a pattern"
+        yield "autoawq ignores layers by their name or its end only, not by re: and a pattern"
+
+
+def _of_autoawq(recipe: Recipe, model: Model, machine: Machine) -> Iterator[str]:
+    config = model.config
+    yield from autoawq_objections(recipe)
     if config.get("model_type") not in AUTOAWQ_MODELS:
         yield f"autoawq 0.2.9 knows no {config.get('model_type')} model"
     version = str(config.get("transformers_version", "0"))

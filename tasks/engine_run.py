@@ -20,6 +20,7 @@ from tasks.engine_environment import ENGINES, EnginePython, engine_script, prepa
 from tasks.engine_uv import engine_variables
 from tasks.process import ProcessFailed, run_process
 from tasks.progress import StageProgress, progress_of
+from tasks.redact import without_secrets
 from tasks.run import Run
 
 _ERRORS: Mapping[str, type[HeadgateError]] = {
@@ -52,7 +53,7 @@ def run_engine(
             log=progress_listener(progress_of(stage)),
             log_file=run.log_file(stage),
             timeout=timeout,
-            env=engine_variables(os.environ),
+            env=without_secrets(engine_variables(os.environ)),
         )
     except ProcessFailed as failure:
         raise read_failure(folder / "result.json") or failure from None
@@ -67,7 +68,7 @@ def describe_engine(name: str, python: Path, run: Run) -> dict[str, Any]:
         log=lines.append,
         log_file=run.log_file("runtime"),
         timeout=_DESCRIBE_TIMEOUT,
-        env=engine_variables(os.environ),
+        env=without_secrets(engine_variables(os.environ)),
     )
     distributions = [value for line in lines if (value := _json_object(line)) is not None]
     if not distributions:

@@ -1,13 +1,14 @@
 """Evaluate: serve an artefact as it would be served, and ask it the suite; once per artefact and suite.
 
-The same server is asked the sanity gate's greedy prompts, first: ``greedy_answers`` has them from there.
+The same server is asked the sanity gate's greedy prompts, first: seconds, before the suite takes hours.
 """
 
 from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,7 @@ from tasks.engine_run import engine_digest, run_engine
 from tasks.greedy_prompts import ask_prompts
 from tasks.progress import report
 from tasks.runtime import RUNTIME_ENGINE
-from tasks.serving import Served, serving
+from tasks.serving import Endpoint, Served, serving
 from tasks.workplace import Workplace
 
 ENGINE = "evaluate_lm_eval"
@@ -36,20 +37,39 @@ _TIMEOUT = 6 * 3600.0  # seconds
 _REQUESTS = {"num_concurrent": 4, "batch_size": 32}  # keeps vLLM's batches full on two cores
 
 
+@dataclass(frozen=True)
+class Measured:
+    """What an artefact answered, and what it scored: nothing where its answers ended it before the suite."""
+
+    answers: tuple[Answer, ...]
+    report: EvalReport
+
+
+Speaks = Callable[[tuple[Answer, ...]], bool]
+"""Whether answers to the sanity gate's prompts are worth a suite. Other judges than the gate take any."""
+
+_NOT_ASKED = EvalReport({}, {})
+
+
 @task(cache_policy=NO_CACHE)
-def evaluate(place: Workplace, served: Served, suite: Suite, seed: int) -> EvalReport:
-    """What each item of the suite scored; raises InfrastructureError unless every item did."""
+def evaluate(place: Workplace, served: Served, suite: Suite, seed: int, speaks: Speaks = bool) -> Measured:
+    """What the artefact answers and, if so it ``speaks``, what each item of the suite scored.
+
+    Raises InfrastructureError unless every item did.
+    """
     with place.stage("evaluate", f"{served.who}: suite {suite.name}"):
-        return EvalReport.from_json(_measured(place, served, suite, seed)["report"])
+        inputs = _inputs(served, suite, seed)
+        result = place.known("evaluate", inputs)
+        if result is None or _is_old(result, place.policy.max_age(QUALITY)):
+            result = _measure(place, served, suite, seed, speaks)
+            if result["report"] != _NOT_ASKED.to_json():  # answers alone take minutes, not hours
+                place.keep("evaluate", inputs, result)
+        answers = tuple(map(Answer.from_json, result["answers"]))
+        return Measured(answers, EvalReport.from_json(result["report"]))
 
 
-def greedy_answers(place: Workplace, served: Served, suite: Suite, seed: int) -> tuple[Answer, ...]:
-    """What the artefact answered to the sanity gate's prompts when ``evaluate`` served it for this suite."""
-    return tuple(map(Answer.from_json, _measured(place, served, suite, seed)["answers"]))
-
-
-def _measured(place: Workplace, served: Served, suite: Suite, seed: int) -> dict[str, Any]:
-    inputs = {
+def _inputs(served: Served, suite: Suite, seed: int) -> dict[str, Any]:
+    return {
         "weights": served.weights.set_digest,
         "runtime": served.installed.runtime.digest,
         "server": engine_digest(RUNTIME_ENGINE),
@@ -61,11 +81,6 @@ def _measured(place: Workplace, served: Served, suite: Suite, seed: int) -> dict
         "engine": engine_digest(ENGINE),
         "requests": _REQUESTS,
     }
-    result = place.known("evaluate", inputs)
-    if result is None or _is_old(result, place.policy.max_age(QUALITY)):
-        result = _measure(place, served, suite, seed)
-        place.keep("evaluate", inputs, result)
-    return result
 
 
 def _is_old(result: Mapping[str, Any], limit: timedelta | None) -> bool:
@@ -91,24 +106,32 @@ def _of_release(release: Digest, suite: Suite, seed: int) -> dict[str, Any]:
     return {"release": release, "suite": suite.digest, "seed": seed}
 
 
-def _measure(place: Workplace, served: Served, suite: Suite, seed: int) -> dict[str, Any]:
-    tasks_dir = _write_tasks(place.run.directory / "suite", suite)
+def _measure(place: Workplace, served: Served, suite: Suite, seed: int, speaks: Speaks) -> dict[str, Any]:
     with serving(place, served) as endpoint:
         report("evaluate", f"{served.who}: greedy prompts")
         answers = ask_prompts(endpoint, served.serve.max_model_len)
-        report("evaluate", f"{served.who}: suite {suite.name}", 0.0)
-        request = {
-            "base_url": f"{endpoint.base_url}/v1/completions",
-            "model": endpoint.model,
-            "tokenizer_dir": str(endpoint.folder),
-            "tasks_dir": str(tasks_dir),
-            "tasks": [task.name for task in suite.tasks],
-            "max_length": served.serve.max_model_len,
-            **_REQUESTS,
-            "seed": seed,
-            "limit": None,
-        }
-        result = run_engine(ENGINE, request, place.run, timeout=_TIMEOUT, stage="evaluate")
+        nothing = {"report": _NOT_ASKED.to_json()}
+        result = _ask_suite(place, served, endpoint, suite, seed) if speaks(answers) else nothing
+    at = datetime.now(UTC).isoformat(timespec="seconds")
+    return {**result, "answers": [answer.to_json() for answer in answers], "at": at}
+
+
+def _ask_suite(
+    place: Workplace, served: Served, endpoint: Endpoint, suite: Suite, seed: int
+) -> dict[str, Any]:
+    report("evaluate", f"{served.who}: suite {suite.name}", 0.0)
+    request = {
+        "base_url": f"{endpoint.base_url}/v1/completions",
+        "model": endpoint.model,
+        "tokenizer_dir": str(endpoint.folder),
+        "tasks_dir": str(_write_tasks(place.run.directory / "suite", suite)),
+        "tasks": [task.name for task in suite.tasks],
+        "max_length": served.serve.max_model_len,
+        **_REQUESTS,
+        "seed": seed,
+        "limit": None,
+    }
+    result = run_engine(ENGINE, request, place.run, timeout=_TIMEOUT, stage="evaluate")
     scored = EvalReport.from_engine(result)
     if not is_complete(suite, scored):
         # Not a result to keep: the next run has to measure again, not read the same gap from the cache.
@@ -117,13 +140,7 @@ def _measure(place: Workplace, served: Served, suite: Suite, seed: int) -> dict[
             why="a request failed, or the server gave a score that is no number",
             next_step=f"read the logs in {place.run.directory} and run the same command again",
         )
-    at = datetime.now(UTC).isoformat(timespec="seconds")
-    return {
-        "report": scored.to_json(),
-        "answers": [answer.to_json() for answer in answers],
-        "versions": result["versions"],
-        "at": at,
-    }
+    return {"report": scored.to_json(), "versions": result["versions"]}
 
 
 def _write_tasks(folder: Path, suite: Suite) -> Path:

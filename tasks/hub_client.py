@@ -130,7 +130,7 @@ def _explain_answer(
     status = error.response.status_code
     if isinstance(error, errors.GatedRepoError) or status == 403:
         return UsageError(
-            f"{repo_id} is gated, and this token may not read it",
+            f"{repo_id} is gated, and {_whose(error)}",
             why=f"{endpoint} answered {status}",
             next_step="ask for access on the repository's page, and set HF_TOKEN to a token of that account",
         )
@@ -152,6 +152,11 @@ def _explain_answer(
     )
 
 
+def _whose(error: errors.HfHubHTTPError) -> str:
+    sent = "authorization" in error.response.request.headers
+    return "this token may not read it" if sent else "no token was sent"
+
+
 def may_pass(error: Exception) -> bool:
     """Whether asking again may help."""
     if isinstance(error, errors.HfHubHTTPError):
@@ -164,4 +169,6 @@ def _in_short(error: httpx2.HTTPError) -> str:
         return f"it answered {error.response.status_code}"
     if isinstance(error, httpx2.TimeoutException):
         return "no answer in time"
+    if isinstance(error, httpx2.LocalProtocolError):
+        return "the request could not be put together"  # its words hold the headers, and so the token
     return str(error) or type(error).__name__

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
@@ -13,7 +11,7 @@ from registry.errors import Refused
 from registry.manifest import Manifest
 from registry.version import ModelVersion
 from tasks.disk import in_words
-from tasks.download import bring
+from tasks.download import bring, download_folder
 from tasks.progress import progress_of
 from tasks.weights_store import StoredSet, open_weights_store
 from tasks.workplace import Workplace
@@ -24,7 +22,7 @@ STAGE = "weights store"
 @task(cache_policy=NO_CACHE)
 def keep_weights(place: Workplace, weights: Manifest) -> None:
     """Have these files in the store that HEADGATE_WEIGHTS names, if it names one; once, however often."""
-    store = open_weights_store(place.env)
+    store = open_weights_store(place)
     if store:
         with place.stage(STAGE, f"{in_words(weights.size)} to {store!r}"):
             store.keep(weights, place.blobs, progress_of(STAGE))
@@ -35,14 +33,14 @@ def bring_back(place: Workplace, version: ModelVersion, weights: Manifest) -> No
 
     Nothing happens without a weights store, or when it does not have them: the caller sees what is missing.
     """
-    store = open_weights_store(place.env)
+    store = open_weights_store(place)
     entries = [entry.digest for entry in weights.files.values()]
-    if store and not place.blobs.claim(entries) and store.holds(weights):
-        folder = place.home.cache / "downloads" / weights.set_digest.hex
+    if store and not place.blobs.claim(entries) and store.claim(weights):
+        progress, dest = progress_of(STAGE), place.home.cache / "downloads" / weights.set_digest.hex
         with place.stage(STAGE, f"{version.reference} is taken back from {store!r}"):
-            source, progress = StoredSet(store, weights), progress_of(STAGE)
-            bring(source, source.resolve("main", progress), folder, place.blobs, progress)
-            shutil.rmtree(folder)
+            source = StoredSet(store, weights)
+            with download_folder(dest, progress) as folder:
+                bring(source, source.resolve("main", progress), folder, place.blobs, progress)
     if place.blobs.claim(entries) and not place.layout.claim_image(version.image):
         _pack_again(place, version, weights)
 

@@ -23,7 +23,7 @@ from registry.manifest import Manifest
 from registry.manifests import read_manifest
 from registry.open_store import open_registry
 from registry.pins import list_pins
-from registry.publish import find_version
+from registry.publish import find_version, list_versions
 from registry.store import Store
 from registry.version import ModelVersion
 from tasks.fleet_records import known_fleets
@@ -60,6 +60,15 @@ class LiveVersions:
         # By name as well: a fleet may serve what another store's version, or none any more, stands for.
         names[Kind.WEIGHTS] |= {name for spec in self._replicas for name in self._folders(spec)}
         return names
+
+    def named(self) -> set[str]:
+        """The sets (hex) that any version names, live or not. Raises InfrastructureError."""
+        return {
+            manifest.set_digest.hex
+            for store, _ in self._found
+            for version in list_versions(store)
+            for manifest in _manifests(store, version)
+        }
 
     @cached_property
     def _found(self) -> list[tuple[Store, dict[str, list[str]]]]:

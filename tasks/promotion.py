@@ -13,6 +13,7 @@ from registry.alias_log import get_aliases
 from registry.counting import newest_of
 from registry.errors import HeadgateError, Inconclusive, InfrastructureError, Refused, RolledBack, UsageError
 from registry.evidence import Evidence, list_evidence
+from registry.lost_evidence import check_kept
 from registry.manifests import load_manifest
 from registry.open_case import open_case
 from registry.policy import exemption, insist
@@ -34,12 +35,14 @@ from tasks.workplace import Workplace
 def check_evidence(place: Workplace, version: ModelVersion) -> None:
     """Raises what the policy asks for and does not find before this version may be promoted.
 
-    Raises UsageError, too, when the key may not move ``production``, and InfrastructureError when the log of
-    the aliases cannot be believed: better now than when users are on it.
+    Raises Refused when evidence was removed from the store, UsageError when the key may not move
+    ``production``, and InfrastructureError when the log of the aliases cannot be believed: better now than
+    when users are on it.
     """
     check_means(place)
     get_aliases(place.store, place.trust, version.name, version.gpu_class)
     case = open_case(place.store, version, place.trust, datetime.now(UTC))
+    check_kept(place.layout, version, {e.digest for e in case.found}, place.trust)
     insist(place.policy, Alias.PRODUCTION, case)
     if exempt := exemption(case):
         report("policy", exempt, 1.0)
@@ -62,7 +65,8 @@ def replica_of(place: Workplace, version: ModelVersion) -> ReplicaSpec:
         raise UsageError(
             f"{version.reference} is not on this machine",
             why="; ".join(gone),
-            next_step="release it again from its source, or import it: its record and evidence still hold",
+            next_step="release it again from its source, import it, or name the weights store that has it in "
+            "HEADGATE_WEIGHTS: its record and evidence still hold",
         )
     installed = runtime_of(place, version.runtime)
     # Users ask for the model by its registry name, whichever version answers.

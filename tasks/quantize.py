@@ -11,6 +11,7 @@ from typing import Any
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
+from registry.atomic import temporary_beside
 from registry.digest import Digest
 from registry.manifest import Manifest
 from tasks.calibration import calibration_file
@@ -34,13 +35,15 @@ class Quantized:
     """The weights that ship, the recipe as it was followed, and what made them.
 
     ``engine`` are the packages' versions; ``made_on`` what else decides the bytes, or tells of the work:
-    device, digest of the calibration samples, layers, seconds.
+    device, digest of the calibration samples, layers, seconds. ``targets`` are the layers that the engine
+    was to quantize, by its own names: thousands in a mixture of experts, so they are no part of a record.
     """
 
     manifest: Manifest
     recipe: Mapping[str, Any]
     engine: Mapping[str, str] = field(default_factory=dict)
     made_on: Mapping[str, Any] = field(default_factory=dict)
+    targets: tuple[str, ...] = ()
 
 
 @task(cache_policy=NO_CACHE)
@@ -54,15 +57,17 @@ def quantize(
     Raises UsageError for a model or recipe that no engine, or no server there, can do, before time is spent.
     """
     with place.stage("quantize", str(recipe)):
-        texts = calibration_file(place, recipe.calibration, token_secret)
+        texts = _kept(place, calibration_file(place, recipe.calibration, token_secret))
         choice = choose(place, source, recipe, gpu_class)
         report("quantize", f"{choice.engine}: {choice.why}")
-        followed = replace(recipe, engine=choice.engine, calibration=str(_kept(place, texts)))
-        result = place.staged(
-            "quantize", _inputs(source, followed), lambda: make(place, source, followed, texts)
-        )
+        followed = replace(recipe, engine=choice.engine, calibration=str(texts))
+        result = place.staged("quantize", _inputs(source, followed), lambda: make(place, source, followed))
     return Quantized(
-        Manifest.from_json(result["manifest"]), followed.to_json(), result["versions"], result["made_on"]
+        Manifest.from_json(result["manifest"]),
+        followed.to_json(),
+        result["versions"],
+        result["made_on"],
+        tuple(result["targets"]),
     )
 
 
@@ -71,8 +76,11 @@ def choose(place: Workplace, source: Manifest, recipe: Recipe, gpu_class: str) -
     return choose_engine(recipe, model_of(place.blobs, source), this_machine(), gpu_class)
 
 
-def make(place: Workplace, source: Manifest, recipe: Recipe, texts: Path) -> dict[str, Any]:
-    """Run the recipe's engine, whatever is kept of it; the new weights are in the blob store."""
+def make(place: Workplace, source: Manifest, recipe: Recipe) -> dict[str, Any]:
+    """Run the recipe's engine, whatever is kept of it; the new weights are in the blob store.
+
+    The calibration texts are the blob that the recipe names.
+    """
     output = place.run.directory / "quantized"
     require_space(place.run.directory, source.size, "the quantized weights")  # never more than the source
     shutil.rmtree(output, ignore_errors=True)
@@ -84,7 +92,7 @@ def make(place: Workplace, source: Manifest, recipe: Recipe, texts: Path) -> dic
         "group_size": recipe.group_size,
         "zero_point": recipe.zero_point,
         "ignore": list(recipe.ignore),
-        "calibration_texts_file": str(texts),
+        "calibration_texts_file": str(place.blobs.path(Digest.parse(recipe.calibration))),
         "num_samples": recipe.samples,
         "sequence_length": recipe.sequence_length,
         "seed": recipe.seed,
@@ -92,15 +100,17 @@ def make(place: Workplace, source: Manifest, recipe: Recipe, texts: Path) -> dic
     result = run_engine(_SCRIPTS[recipe.engine], request, place.run, timeout=_TIMEOUT, stage="quantize")
     manifest = place.blobs.add_tree(output)
     shutil.rmtree(output)
-    told = {name: value for name, value in result.items() if name not in {"ok", "versions"}}
-    return {"manifest": manifest.to_json(), "versions": result["versions"], "made_on": told}
+    made_on = {name: value for name, value in result.items() if name not in {"ok", "versions"}}
+    targets = made_on["layers"].pop("names")
+    versions = result["versions"]
+    return {"manifest": manifest.to_json(), "versions": versions, "made_on": made_on, "targets": targets}
 
 
 def _kept(place: Workplace, texts: Path) -> Digest:
-    """The texts as a blob: what is needed to make the weights again must not hang on a user's file."""
-    copy = place.run.directory / "calibration.jsonl"
-    shutil.copyfile(texts, copy)
-    return place.blobs.add_file(copy)
+    """The texts as a blob of their own: what is used, and used again, must not hang on a user's file."""
+    with temporary_beside(place.run.directory / "calibration") as copy:
+        shutil.copyfile(texts, copy)
+        return place.blobs.add_file(copy)
 
 
 def _inputs(source: Manifest, recipe: Recipe) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from typing import Any
 
 METHODS: Mapping[str, int] = {"awq": 4, "gptq": 4, "w8a8": 8}
@@ -33,10 +33,6 @@ class Recipe:
     samples: int
     sequence_length: int
     seed: int
-
-    def with_engine(self, engine: str) -> Recipe:
-        """The same recipe for this engine."""
-        return replace(self, engine=engine)
 
     def to_json(self) -> dict[str, Any]:
         """A mapping of plain values, without what the method does not have."""

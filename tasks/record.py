@@ -18,10 +18,8 @@ from registry.counting import dated, misdated, newest_of, suite_of
 from registry.digest import Digest, canonical_json
 from registry.errors import GateFailed, HeadgateError, Inconclusive, InfrastructureError, UsageError
 from registry.evidence import Evidence, list_evidence, record
-from registry.manifest import Manifest
 from registry.predicates import QUALITY, SANITY, SCAN, is_document
 from tasks.scan import Scanned
-from tasks.serving import Served
 from tasks.summary import write_report
 from tasks.workplace import Workplace
 
@@ -48,18 +46,16 @@ def record_quality(place: Workplace, suite: Suite, release: Digest, verdict: Ver
 
 
 def record_sanity(
-    place: Workplace, source: Manifest, weights: Manifest, verdict: Verdict, served: Served | None = None
+    place: Workplace, release: Digest, source: Digest, verdict: Verdict, *, asked: bool
 ) -> None:
-    """Keep the sanity gate's verdict on weights, and how they were ``served``; raises unless it passed."""
+    """Keep the sanity gate's verdict on a release made of this source; raises unless it passed.
+
+    On the release, not on its weights: what they answer depends on what serves them, and how. ``asked`` is
+    whether it was served, or had failed by its files before.
+    """
     report = write_report(place, "sanity-report", sanity_report.to_markdown(verdict))
-    facts = {"source": str(source.set_digest)}
-    if served is not None:
-        facts |= {
-            "prompts": str(prompts_digest()),
-            "runtime": str(served.installed.runtime.digest),
-            "serve": str(served.serve.digest),
-        }
-    record_once(place, SANITY, weights.set_digest, verdict, facts)
+    prompts = {"prompts": str(prompts_digest())} if asked else {}
+    record_once(place, SANITY, release, verdict, {"source": str(source), **prompts})
     if not verdict.passed:
         config = verdict.failure_class is FailureClass.CONFIG
         kind = UsageError if config else _GATE_ERRORS[verdict.outcome]

@@ -56,7 +56,7 @@ def reproduce(place: Workplace, version: ModelVersion) -> Reproduction:
         )
     with place.stage("quantize", f"{version.reference} again: {recipe}"):
         choose(place, source, recipe, version.gpu_class)
-        again = make(place, source, recipe, place.blobs.path(texts))
+        again = make(place, source, recipe)
     before, now = _facts(place, version), {"versions": again["versions"], **again["made_on"]}
     other = [name for name in _TELLING if name in before and before[name] != now.get(name)]
     return Reproduction(
@@ -70,7 +70,16 @@ def _recipe(version: ModelVersion) -> Recipe:
         raise UsageError(
             f"{version.reference} was not quantized", why="its weights are its source's, byte for byte"
         )
-    return Recipe.from_json(version.recipe)
+    try:
+        recipe = Recipe.from_json(version.recipe)
+        Digest.parse(recipe.calibration)
+    except (KeyError, TypeError, ValueError) as problem:
+        raise UsageError(
+            f"The recipe of {version.reference} cannot be followed",
+            why=str(problem),
+            next_step="use the Headgate that released it, or release it again",
+        ) from problem
+    return recipe
 
 
 def _facts(place: Workplace, version: ModelVersion) -> Mapping[str, Any]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from typing import Any, TypeVar
 
 from registry.errors import HeadgateError, InfrastructureError
@@ -91,6 +92,48 @@ class Bucket:
             if is_gone(problem):
                 return None
             raise
+
+    def delete(self, key: str, etag: str = "") -> bool:
+        """Have an object gone, if it has this ETag (empty: any); False when there is another one by now."""
+        if etag and (self.head(key) or {"ETag": etag})["ETag"] != etag:
+            return False  # not every service heeds the condition below
+
+        def remove(**request: Any) -> bool:
+            try:
+                self.client.delete_object(**request)
+            except FAILURES as problem:
+                if code_of(problem) in _OTHER:
+                    return False
+                if not is_gone(problem):
+                    raise
+            return True
+
+        return self.ask(f"remove {key}", remove, Key=key, **({"IfMatch": etag} if etag else {}))
+
+    def uploads(self, prefix: str) -> Iterator[dict[str, Any]]:
+        """The uploads in parts that were begun under a prefix and not finished, as S3 lists them."""
+        request: dict[str, Any] = {"Prefix": prefix}
+        while True:
+            page = self.ask(f"list uploads of {prefix}", self.client.list_multipart_uploads, **request)
+            yield from page.get("Uploads", ())
+            if not page.get("IsTruncated"):
+                return
+            request |= {"KeyMarker": page["NextKeyMarker"], "UploadIdMarker": page["NextUploadIdMarker"]}
+
+    def parts(self, key: str, upload: str) -> Iterator[dict[str, Any]]:
+        """The parts of an upload that arrived, as S3 lists them; what the client raises when it has ended."""
+        request: dict[str, Any] = {"Key": key, "UploadId": upload}
+        while True:
+            page = self.ask(f"list the parts of {key}", self.client.list_parts, **request)
+            yield from page.get("Parts", ())
+            if not page.get("IsTruncated"):
+                return
+            request["PartNumberMarker"] = page["NextPartNumberMarker"]
+
+    def abort(self, key: str, upload: str) -> None:
+        """End an upload, and have its parts gone."""
+        with suppress(*FAILURES):  # the one that gets here: it has ended
+            self.ask(f"end {key}", self.client.abort_multipart_upload, Key=key, UploadId=upload)
 
     def pull(self, key: str, etag: str, out: ArrivingFile) -> None:
         """Write the rest of the object that has this ETag (empty: any); asked again as long as bytes come.

@@ -129,25 +129,15 @@ class Upload:
 
     def _end_open(self) -> None:
         """End what is still open for this key: it is paid for, and another run finds the whole object."""
-        with suppress(HeadgateError, *FAILURES):  # ended by the other run, or by the bucket's rules later
+        with suppress(HeadgateError):  # ended by the bucket's rules, or garbage collection, later
             for upload in self._listed():
-                request = {"Key": self.key, "UploadId": upload["UploadId"]}
-                self.bucket.ask(f"end {self.key}", self.bucket.client.abort_multipart_upload, **request)
+                self.bucket.abort(self.key, upload["UploadId"])
 
     def _listed(self) -> list[dict[str, Any]]:
-        client = self.bucket.client
-        found = self.bucket.ask(f"begin {self.key}", client.list_multipart_uploads, Prefix=self.key)
-        return [upload for upload in found.get("Uploads", ()) if upload["Key"] == self.key]
+        return [upload for upload in self.bucket.uploads(self.key) if upload["Key"] == self.key]
 
     def _sent(self, upload: str) -> dict[int, dict[str, Any]]:
-        found: dict[int, dict[str, Any]] = {}
-        request: dict[str, Any] = {"Key": self.key, "UploadId": upload}
-        while True:
-            page = self.bucket.ask(f"list the parts of {self.key}", self.bucket.client.list_parts, **request)
-            found |= {part["PartNumber"]: part for part in page.get("Parts", ())}
-            if not page.get("IsTruncated"):
-                return found
-            request["PartNumberMarker"] = page["NextPartNumberMarker"]
+        return {part["PartNumber"]: part for part in self.bucket.parts(self.key, upload)}
 
     def _read(self) -> Iterator[bytes]:
         size = max(self.least_part, -(-self.size // _MOST_PARTS))

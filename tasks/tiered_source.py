@@ -58,10 +58,16 @@ class TieredSource:
             self.source.pull(listing, file, out)
 
     def keep(self, listing: Listing, files: Manifest, blobs: BlobStore) -> None:
-        """Have what a distant source gave in the store for the next machine; a bucket or a folder is near."""
+        """Have what a distant source gave in the store for the next machine; a bucket or a folder is near.
+
+        A store that is away is passed over with a word: the model is here.
+        """
         if self.store and scheme_of(listing.uri) in {"hf", "oci"}:
-            self.store.keep(files, blobs, self.progress)
-            self.store.remember(listing.uri, listing.commit, files)
+            try:
+                self.store.keep(files, blobs, self.progress)
+                self.store.remember(listing.uri, listing.commit, files)
+            except HeadgateError as problem:
+                self.progress(f"{listing.where} is not kept in {self.store!r}: {problem}", None)
 
     def places(self, total: int) -> dict[str, int]:
         """How many of so many bytes came from where."""

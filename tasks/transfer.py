@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -85,13 +85,16 @@ class Transfer:
         self._work = [self._pool.submit(self._one, file) for file in files]
         started, before = time.monotonic(), self._done
         while (state := wait(self._work, _POLL, FIRST_EXCEPTION)).not_done:
-            for work in state.done:
-                work.result()
+            self._entries(state.done)
             self._tell((self._done - before) / (time.monotonic() - started))
-        found = {file.path: work.result() for file, work in zip(files, self._work, strict=True)}
-        if bad := [result for result in found.values() if isinstance(result, Mismatch)]:
+        return dict(zip((file.path for file in files), self._entries(self._work), strict=True))
+
+    def _entries(self, done: Iterable[Future[ManifestEntry | Mismatch]]) -> list[ManifestEntry]:
+        """What these came to; raises what they raised, and Refused for those that are not what was listed."""
+        results = [work.result() for work in done]
+        if bad := [result for result in results if isinstance(result, Mismatch)]:
             raise _refused(bad, self._listing.where)
-        return {path: entry for path, entry in found.items() if isinstance(entry, ManifestEntry)}
+        return [result for result in results if isinstance(result, ManifestEntry)]
 
     def _tell(self, speed: float) -> None:
         done, total = in_words(self._done), in_words(self._total)

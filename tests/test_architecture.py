@@ -41,6 +41,7 @@ TOUCHES_THE_WORLD = {
     "registry/atomic.py": "replaces files",
     "registry/blobs.py": "links files",
     "registry/dir_store.py": "locks, links and replaces files",
+    "registry/identity.py": "draws an identity once",
     "registry/key_source.py": "reads key files",
     "registry/kms_signer.py": "asks key services",
     "registry/lease.py": "watches a lease, and renews it in a thread",

@@ -30,7 +30,8 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,7 @@ from quantizer_protocol import (
     check_shapes,
     describe_device,
     finish,
+    names_layer,
     read_texts,
     samples_digest,
 )
@@ -75,7 +77,7 @@ def quantize(request: dict[str, Any]) -> dict[str, Any]:
         "samples_digest": samples_digest(samples),
         "device": describe_device(torch),
         "peak_gpu_bytes": torch.cuda.max_memory_allocated() if torch.cuda.is_available() else None,
-        "layers": {"targets": targets, "skipped_mappings": 0},
+        "layers": {"targets": len(targets), "skipped_mappings": 0, "names": targets},
     }
 
 
@@ -91,7 +93,7 @@ def check_recipe(request: dict[str, Any]) -> None:
     if patterns := [name for name in request["ignore"] if name.startswith("re:")]:
         raise EngineError(
             "config",
-            "This engine ignores layers by a part of their name only",
+            "This engine ignores layers by their name or its end only",
             why=f"the recipe ignores {', '.join(patterns)}",
             next_step="name the layers without re:, or choose another engine",
         )
@@ -118,14 +120,13 @@ def check_config(config: dict[str, Any]) -> None:
         )
 
 
-def load(source: Path, config: dict[str, Any], request: dict[str, Any]) -> tuple[Any, int]:
-    """The model, unquantized, on the GPU or else on the processor, and how many layers it has to quantize.
+def load(source: Path, config: dict[str, Any], request: dict[str, Any]) -> tuple[Any, list[str]]:
+    """The model, unquantized, on the GPU or else on the processor, and the names of the layers to quantize.
 
     Raises EngineError (config).
     """
     import torch
     from awq.models.auto import AWQ_CAUSAL_LM_MODEL_MAP
-    from awq.utils.module import get_named_linears
 
     kind = config.get("model_type")
     if kind not in AWQ_CAUSAL_LM_MODEL_MAP:
@@ -140,13 +141,54 @@ def load(source: Path, config: dict[str, Any], request: dict[str, Any]) -> tuple
         trust_remote_code=False,
         device_map="auto" if torch.cuda.is_available() else "cpu",
     )
-    targets = 0
-    for layer in model.get_model_layers(model.model):
-        linears = get_named_linears(layer).items()
-        kept = {n: linear.in_features for n, linear in linears if not any(i in n for i in request["ignore"])}
-        check_shapes(kept, request["group_size"])
-        targets += len(kept)
-    return model, targets
+    return model, find_targets(model, request)
+
+
+def find_targets(model: Any, request: dict[str, Any]) -> list[str]:
+    """The names of the layers that autoawq will quantize; raises EngineError (config) if it should not."""
+    from awq.utils.module import get_named_linears
+
+    # A model class of autoawq's may have a list of its own, which takes the place of the recipe's.
+    own = getattr(model, "modules_to_not_convert", None)
+    blocks = {id(block) for block in model.get_model_layers(model.model)}
+    inputs = {
+        f"{prefix}.{name}": (name, linear.in_features)
+        for prefix, block in model.model.named_modules()
+        if id(block) in blocks
+        for name, linear in get_named_linears(block).items()
+    }
+    short = {layer: name for layer, (name, _) in inputs.items()}
+    kept = kept_layers(short, request["ignore"], request["ignore"] if own is None else own)
+    check_shapes({layer: inputs[layer][1] for layer in kept}, request["group_size"])
+    return kept
+
+
+def kept_layers(layers: Mapping[str, str], ignore: Collection[str], parts: Collection[str]) -> list[str]:
+    """The layers that are not left out, of layers by whole name and by what autoawq calls them in their block.
+
+    autoawq leaves out every layer with one of ``parts`` anywhere in its name. Raises EngineError (config)
+    unless those are the layers that ``ignore`` names.
+    """
+    left_out = {layer for layer, short in layers.items() if any(part in short for part in parts)}
+    named = {layer for layer in layers if any(names_layer(name, layer) for name in ignore)}
+    wrong = sorted(left_out ^ named if ignore else ())
+    if wrong:
+        did = "leave out" if wrong[0] in left_out else "quantize"
+        raise EngineError(
+            "config",
+            "autoawq cannot leave out just the layers that the recipe ignores",
+            why=f"it goes by parts of names within a block, and would {did} {wrong[0]}",
+            next_step="name the ends of whole layers, as in self_attn.q_proj, or choose llm-compressor",
+        )
+    kept = [layer for layer in layers if layer not in left_out]
+    if not kept:
+        raise EngineError(
+            "config",
+            "The recipe leaves every layer as it is",
+            why=f"it ignores {', '.join(parts)}",
+            next_step="shorten the list under ignore",
+        )
+    return kept
 
 
 def calibration_samples(source: Path, request: dict[str, Any]) -> list[list[int]]:
@@ -172,21 +214,39 @@ def search(model: Any, samples: list[list[int]], request: dict[str, Any], saved:
     set_seed(request["seed"])
     quantizer.tqdm = _report_layers
     gc.freeze()  # autoawq collects garbage hundreds of times; torch's own objects need no looking at
-    model.quantize(
-        PreTrainedTokenizerFast.from_pretrained(request["source_dir"]),
-        quant_config={
-            "zero_point": True,
-            "q_group_size": request["group_size"],
-            "w_bit": 4,
-            "version": "GEMM",
-            "modules_to_not_convert": request["ignore"] or None,
-        },
-        calib_data=samples,
-        max_calib_samples=len(samples),
-        max_calib_seq_len=request["sequence_length"],
-    )
+    with pairing(request["ignore"]):
+        model.quantize(
+            PreTrainedTokenizerFast.from_pretrained(request["source_dir"]),
+            quant_config={
+                "zero_point": True,
+                "q_group_size": request["group_size"],
+                "w_bit": 4,
+                "version": "GEMM",
+                "modules_to_not_convert": request["ignore"] or None,
+            },
+            calib_data=samples,
+            max_calib_samples=len(samples),
+            max_calib_seq_len=request["sequence_length"],
+        )
     progress(0.95, "writing the weights")
     model.save_quantized(str(saved))
+
+
+@contextmanager
+def pairing(ignore: Collection[str]) -> Iterator[None]:
+    """Tell of an ignored layer that autoawq scales together with others; raises EngineError (config)."""
+    try:
+        yield
+    except KeyError as missing:
+        layer = str(missing.args[0])
+        if not any(names_layer(name, layer) for name in ignore):
+            raise
+        raise EngineError(
+            "config",
+            f"autoawq cannot leave out {layer}",
+            why="it looks at that layer's inputs to scale the layers around it",
+            next_step="ignore other layers, or choose llm-compressor",
+        ) from None
 
 
 def _report_layers(layers: Iterable[int], desc: str) -> Iterator[int]:

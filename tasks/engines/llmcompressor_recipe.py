@@ -5,6 +5,7 @@ Its own library is imported only where a recipe is made from it.
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from engine_protocol import EngineError, versions
@@ -79,12 +80,27 @@ def has_experts(config: dict[str, Any]) -> bool:
     return any((section.get(key) or 0) > 1 for section in sections for key in EXPERTS)
 
 
-def ignored(request: dict[str, Any]) -> list[str]:
-    """The layers that stay as they are: those that every official recipe leaves, and the request's."""
-    return list(dict.fromkeys([*HEAD, *ROUTERS, *SENSES, *request["ignore"]]))
+def ignored(request: dict[str, Any], head: str | None) -> list[str]:
+    """The layers that stay as they are, as patterns: those that every official recipe leaves, and the request's.
+
+    ``head`` is what the model itself calls the layer that ends in words: not every model says ``lm_head``.
+    """
+    heads = [*HEAD, *([head] if head else [])]
+    return list(dict.fromkeys(map(pattern, [*heads, *ROUTERS, *SENSES, *request["ignore"]])))
 
 
-def modifiers(request: dict[str, Any]) -> list[Any]:
+def pattern(name: str) -> str:
+    """A name under ``ignore`` as llm-compressor reads it, which takes a plain one for the whole name alone."""
+    return name if name.startswith("re:") else rf"re:(.*\.)?{re.escape(name)}$"
+
+
+def head_of(model: Any) -> str | None:
+    """The name of the layer that ends in words, or None in a model without one."""
+    head = model.get_output_embeddings()
+    return next((name for name, module in model.named_modules() if module is head), None)
+
+
+def modifiers(request: dict[str, Any], ignore: list[str]) -> list[Any]:
     """llm-compressor's own recipe for the method, with this request's group size."""
     from compressed_tensors.quantization import preset_name_to_scheme
     from llmcompressor.modifiers.gptq import GPTQModifier
@@ -92,7 +108,6 @@ def modifiers(request: dict[str, Any]) -> list[Any]:
     from llmcompressor.modifiers.transform.awq import AWQModifier
     from llmcompressor.modifiers.transform.smoothquant import SmoothQuantModifier
 
-    ignore = ignored(request)
     if request["method"] == "w8a8":
         return [SmoothQuantModifier(smoothing_strength=0.8), GPTQModifier(scheme="W8A8", ignore=ignore)]
     scheme = preset_name_to_scheme("W4A16_ASYM" if request["zero_point"] else "W4A16", ["Linear"])

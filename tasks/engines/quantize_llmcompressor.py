@@ -21,7 +21,7 @@
 
 Request: ``source_dir``, ``output_dir``, ``method`` (awq, gptq: 4-bit weights in groups; w8a8: 8-bit weights
 and activations), ``bits``, ``group_size`` and ``zero_point`` (w8a8 has neither), ``ignore`` (layers left as
-they are: names, or patterns after ``re:``), ``calibration_texts_file`` (JSONL lines with text),
+they are: names or their ends, or patterns after ``re:``), ``calibration_texts_file`` (JSONL lines with text),
 ``num_samples``, ``sequence_length`` (tokens), ``seed``. Result: versions, seconds, samples and their digest,
 device, peak memory, layers, and the recipe as llm-compressor writes it down. ``--architectures`` prints
 what ``llmcompressor_architectures.json`` beside this file holds.
@@ -57,6 +57,7 @@ from llmcompressor_recipe import (
     architectures,
     check_architecture,
     check_recipe,
+    head_of,
     ignored,
     modifiers,
     refusal,
@@ -110,8 +111,10 @@ def work(request: dict[str, Any], config: dict[str, Any]) -> dict[str, Any]:
     report(0.0, "loading the model")
     saved, spill = (output.with_name(f"{output.name}.{state}") for state in ("partial", "spilled"))
     model = load(source, architecture(config), ranks, spill)
-    targets = find_targets(model, request)
-    skipped = calibrate(model, tokenizer, gpu_ranks.share(samples, number, ranks), modifiers(request))
+    ignore = ignored(request, head_of(model))
+    targets = find_targets(model, request, ignore)
+    recipe_steps = modifiers(request, ignore)
+    skipped = calibrate(model, tokenizer, gpu_ranks.share(samples, number, ranks), recipe_steps)
     report(0.95, "writing the weights")
     recipe = save(model, saved)
     if number == 0:
@@ -126,7 +129,7 @@ def work(request: dict[str, Any], config: dict[str, Any]) -> dict[str, Any]:
         "samples_digest": samples_digest(samples),
         "device": describe_device(torch),
         "peak_gpu_bytes": torch.cuda.max_memory_allocated() if torch.cuda.is_available() else None,
-        "layers": {"targets": len(targets), "skipped_mappings": skipped},
+        "layers": {"targets": len(targets), "skipped_mappings": skipped, "names": targets},
         "recipe": recipe,
     }
 
@@ -165,13 +168,11 @@ def load(source: Path, name: str, ranks: int, spill: Path) -> Any:
         return model_class.from_pretrained(source, dtype="auto", **place)
 
 
-def find_targets(model: Any, request: dict[str, Any]) -> list[str]:
+def find_targets(model: Any, request: dict[str, Any], ignore: list[str]) -> list[str]:
     """The names of the layers to quantize; raises EngineError (config) for groups that do not fit them."""
     from compressed_tensors.utils import match_named_modules
 
-    inputs = {
-        name: layer.in_features for name, layer in match_named_modules(model, ["Linear"], ignored(request))
-    }
+    inputs = {name: layer.in_features for name, layer in match_named_modules(model, ["Linear"], ignore)}
     if not inputs:
         raise refusal("The recipe leaves every layer as it is", "shorten the list under ignore")
     if request["method"] != "w8a8":

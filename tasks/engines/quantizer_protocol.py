@@ -39,6 +39,11 @@ def check_enough(samples: Sequence[Sequence[int]], length: int) -> None:
         )
 
 
+def names_layer(name: str, layer: str) -> bool:
+    """Whether a plain name under ``ignore`` means this layer: its whole name, or the end of it after a dot."""
+    return f".{layer}".endswith(f".{name}")
+
+
 def samples_digest(samples: Sequence[Sequence[int]]) -> str:
     """sha256 over the token ids that calibrate, in order: the same digest, the same calibration."""
     text = json.dumps([list(sample) for sample in samples], separators=(",", ":"))

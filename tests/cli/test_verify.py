@@ -85,6 +85,9 @@ def test_a_rejection_that_was_deleted_is_found_and_put_back(
     capsys.readouterr()
     assert main(["verify", "tiny/1", "--json"]) == 10
     assert "was removed from the store" in json.dumps(said(capsys))
+    for command in (["stage", "tiny/1"], ["export", "tiny/1", str(at.home.root / "stick")]):
+        assert main([*command, "--json"]) == 10
+        assert "was removed from the store" in said(capsys)["error"]["what"]
     mend(at)
     assert at.store.get(key) == rejection
     assert main(["verify", "tiny/1", "--json"]) == 13

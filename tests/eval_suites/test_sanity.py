@@ -46,12 +46,13 @@ def found(
 ) -> dict[str, Finding]:
     """The findings by name."""
     written = {**config, "quantization_config": settings(GPTQ)}
+    expected = {name: t for name, t in source.items() if ".layers." in name and len(t.shape) > 1}
     verdict = judge(
         SCHEME,
         targets,
+        {name: t for name, t in expected.items() if len(t.shape) < 4 and not is_spare(name, config)},
         Artefact(tensors=source, config=config),
-        Artefact(tensors=made, config=written),
-        SOUND,
+        Artefact(tensors=made, config=written, samples=SOUND),
     )
     return {finding.name: finding for finding in verdict.findings}
 
@@ -88,17 +89,22 @@ def test_experts_that_lie_in_one_tensor_are_taken_apart() -> None:
         for name in ("gate_proj", "up_proj"):
             apart |= packed(f"{experts}.{number}.{name}", 256, 128)
         apart |= packed(f"{experts}.{number}.down_proj", 128, 256)
-    assert failed(source, {**MADE, **apart}, [LAYER]) == {}
+    targets = [LAYER, *(name.removesuffix(".weight_packed") for name in apart if "packed" in name)]
+    assert failed(source, {**MADE, **apart}, targets) == {}
     lost = {name: t for name, t in apart.items() if "1.down_proj" not in name}
-    message = failed(source, {**MADE, **lost}, [LAYER])["layers"]
-    assert message.endswith(f"{experts}. has {163840} quantized weights of {196608}")
-    assert "1 of 2 layers" in message
+    message = failed(source, {**MADE, **lost}, targets)["layers"]
+    assert f"{experts}. has {163840} weights of {196608}" in message
+    assert f"{experts}.1.down_proj is not quantized" in message
+    assert "2 of 8 layers" in message
 
 
 def test_experts_left_as_they_are_are_found() -> None:
     """A quantizer that does not know how to take them apart leaves most of the model as it was."""
-    experts = {"model.layers.0.mlp.experts.gate_up_proj": tensor("BF16", 2, 128, 512)}
-    assert "has 0 quantized weights" in failed({**SOURCE, **experts}, {**MADE, **experts}, [LAYER])["layers"]
+    name = "model.layers.0.mlp.experts.gate_up_proj"
+    experts = {name: tensor("BF16", 2, 128, 512)}
+    found = failed({**SOURCE, **experts}, {**MADE, **experts}, [LAYER])
+    assert found.keys() == {"coverage"}
+    assert found["coverage"].endswith(f"it left out {name}")
 
 
 @pytest.mark.parametrize("side", ["source", "made"])
@@ -116,6 +122,28 @@ def test_a_head_that_is_tied_to_nothing_must_stay() -> None:
     source = {**SOURCE, "lm_head.weight": tensor("BF16", 16, 8)}
     message = failed(source, MADE, [LAYER], tie_word_embeddings=False)["other tensors"]
     assert message == "lm_head.weight is lost"
+
+
+@pytest.mark.parametrize("config", [{}, {"text_config": {"tie_word_embeddings": True}}])
+@pytest.mark.parametrize("name", ["lm_head.weight", "language_model.lm_head.weight", "embed_out.weight"])
+def test_a_head_that_is_tied_by_another_word_may_go(name: str, config: dict[str, Any]) -> None:
+    """By the model's class, as in Gemma, or by the language part's own configuration."""
+    assert failed({**SOURCE, name: tensor("BF16", 16, 8)}, MADE, [LAYER], **config) == {}
+
+
+def test_masks_that_are_called_a_bias_may_go() -> None:
+    """GPT-NeoX saves its causal mask; a bias of that name has one dimension, and must stay."""
+    name = "gpt_neox.layers.0.attention.bias"
+    assert failed({**SOURCE, name: tensor("U8", 1, 1, 64, 64)}, MADE, [LAYER]) == {}
+    assert "is lost" in failed({**SOURCE, name: tensor("BF16", 64)}, MADE, [LAYER])["other tensors"]
+
+
+def test_an_engine_may_call_its_layers_by_another_prefix() -> None:
+    """transformers 5 renames what stands before a language model's blocks, and back when it saves."""
+    assert failed(SOURCE, MADE, ["model.language_model.layers.0.mlp.up_proj"]) == {}
+    other = failed(SOURCE, MADE, ["model.language_model.layers.0.mlp.down_proj"])
+    assert "model.language_model.layers.0.mlp.down_proj is not in the source" in other["layers"]
+    assert other["other tensors"] == f"{LAYER} is quantized and should not be"
 
 
 def test_parts_that_predict_further_tokens_may_be_left_out() -> None:

@@ -115,3 +115,35 @@ def test_garbage_is_kept_for_no_less_than_no_time(
     told = " ".join(capsys.readouterr().err.split())
     assert "Retention(" not in told
     assert "Next:" in told
+
+
+def test_a_weights_store_that_does_not_answer_is_told(
+    at: TinyHome, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The rest is done, and the exit code is 40."""
+    left = _old_leftover(at)
+    monkeypatch.setattr("tasks.s3_bucket._PAUSES", ())
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "x")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", "http://127.0.0.1:1")
+    monkeypatch.setenv("HEADGATE_WEIGHTS", "s3://models/weights")
+    assert main(["gc", "--apply"]) == 40
+    told = " ".join(capsys.readouterr().err.split())
+    assert "4.2 kB" in told
+    assert "Something is left to do in the weights store. Cannot list uploads" in told
+    assert "Next: " in told
+    assert not left.exists()
+    assert main(["gc", "--json"]) == 40
+    assert _told(capsys)["ok"] is False
+
+
+def test_a_weights_store_in_a_folder_is_a_usage_error(
+    at: TinyHome, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before anything is removed."""
+    left = _old_leftover(at)
+    monkeypatch.setenv("HEADGATE_WEIGHTS", str(at.home.root / "weights"))
+    assert main(["gc", "--apply"]) == 2
+    assert "names the folder" in capsys.readouterr().err
+    assert left.exists()

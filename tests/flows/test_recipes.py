@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import pytest
+
 from registry.publish import get_version, list_versions
 from tests.simulators.project import Project, failed, released
 
@@ -22,9 +24,9 @@ def test_a_rejected_recipe_is_followed_by_the_next(place: Project) -> None:
     place.push(lost_in_groups={"128": 0.3})
     result = released(place, quantize=FALLBACKS)
     assert get_version(place.store, result["version"]).recipe["group_size"] == 64
-    ((recipe, why),) = result["rejected"].items()
-    assert "groups of 128" in recipe
-    assert "more than the margin" in why
+    (rejected,) = result["rejected"]
+    assert rejected["recipe"]["group_size"] == 128
+    assert "more than the margin" in rejected["why"]
     assert [log for log in stages(place) if "source" in log] == ["serve-source"]
 
 
@@ -46,20 +48,34 @@ def test_when_every_recipe_is_rejected_the_error_names_each(place: Project) -> N
     assert list_versions(place.store) == []
 
 
-def test_a_fallback_that_no_engine_can_do_is_said_before_the_first_is_tried(place: Project) -> None:
+def test_a_fallback_that_does_not_fit_the_model_is_said_before_the_first_is_tried(place: Project) -> None:
     """A spec that only turns out wrong after an hour is no spec."""
-    place.push()
-    code, error = failed(place, quantize={"fallbacks": [{"engine": "autoawq", "method": "gptq"}]})
+    place.push_with({"config.json": b'{"architectures": ["OPTForCausalLM"], "model_type": "opt"}'})
+    code, error = failed(place, quantize={"fallbacks": [{"engine": "llm-compressor"}]})
     assert code == 2
-    assert "autoawq writes 4-bit AWQ" in error["why"]
+    assert "no layer mapping for a OPTForCausalLM" in error["why"]
     assert "quantize" not in stages(place)
 
 
-def test_bits_that_the_method_does_not_write_are_a_mistake_in_the_spec(place: Project) -> None:
-    """Said before anything is fetched."""
-    code, error = failed(place, quantize={"method": "w8a8", "bits": 4})
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"method": "w8a8", "bits": 4}, "w8a8 writes 8-bit weights"),
+        ({"fallbacks": [{"engine": "autoawq", "method": "gptq"}]}, "autoawq writes 4-bit AWQ"),
+        ({"calibration": "nope.jsonl"}, "nope.jsonl cannot be read"),
+        ({"calibration": "."}, "cannot be read"),
+        ({"calibration": "hf://datasets/a/b@main/x.jsonl"}, "FILE.jsonl"),
+        ({"ignore": ["re:(["]}, "quantize.ignore[0]"),
+        ({"fallbacks": [{"ignore": ["re:(["]}]}, "quantize.fallbacks[0].ignore[0]"),
+    ],
+)
+def test_what_needs_no_model_is_said_before_anything_is_fetched(
+    place: Project, values: dict[str, Any], said: str
+) -> None:
+    """Minutes of a download are a bad time to learn of a typo."""
+    code, error = failed(place, quantize=values)
     assert code == 2
-    assert "w8a8 writes 8-bit weights" in error["what"]
+    assert said in " ".join(error.values())
     assert place.hub.requests == []
 
 

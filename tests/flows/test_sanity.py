@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 
 from registry.evidence import list_evidence
@@ -16,15 +17,14 @@ def logs(place: Project) -> set[str]:
 
 
 def test_a_release_carries_what_the_sanity_gate_saw(place: Project) -> None:
-    """Signed, on the weights: files and answers in one verdict, with the runtime and the prompts."""
+    """Signed, on the release, since answers are the runtime's too: files and answers in one verdict."""
     place.push()
     version = get_version(place.store, released(place)["version"])
-    found = list_evidence(place.store, version.weights_set, load_trust(place.home))
+    found = list_evidence(place.store, version.release_digest, load_trust(place.home))
     (said,) = (evidence for evidence in found if evidence.kind == "sanity")
     assert said.verdict is not None
     assert said.verdict.passed
     assert {"layers", "config.json", "stuck answers"} <= {f.name for f in said.verdict.findings}
-    assert said.facts["runtime"] == str(version.runtime)
     assert said.facts["prompts"].startswith("sha256:")
 
 
@@ -42,10 +42,12 @@ def test_a_quantizer_that_loses_a_file_starts_no_server(place: Project) -> None:
 
 
 def test_weights_that_stutter_where_the_source_speaks_are_refused(place: Project) -> None:
-    """Also where the suite would not have noticed."""
+    """Also where the suite would not have noticed: it was not even asked."""
     place.push(serve_quantized=["--stutter"])
     code, error = failed(place)
     assert (code, error["kind"]) == (10, "GateFailed")
+    asked = {json.loads(p.read_text())["model"] for p in place.home.runs.rglob("*evaluate*/request.json")}
+    assert asked == {"source"}
     assert "stuck answers: 24 of 24, and 0 of the source" in error["why"]
     assert list_versions(place.store) == []
 
@@ -64,4 +66,4 @@ def test_another_recipe_is_tried_after_weights_that_make_no_sense(place: Project
     lose = '    if request["group_size"] == 128:\n        (output / "tokenizer.json").unlink()\n    groups ='
     engine.write_text(engine.read_text().replace("    groups =", lose, 1))
     result = released(place.with_engines(engine.parent), quantize={"fallbacks": [{"group_size": 64}]})
-    assert "tokenizer.json is missing" in " ".join(result["rejected"].values())
+    assert "tokenizer.json is missing" in result["rejected"][0]["why"]

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from judging.verdict import Finding, Outcome, Verdict
 from registry.archive_keys import refuse_uncounted
 from registry.bundle import Signer
 from registry.errors import Refused
@@ -127,6 +128,25 @@ def test_what_something_else_stands_in_for_is_not_asked_for() -> None:
     refuse_uncounted(FOLDER, trust, [both], {})
     with pytest.raises(Refused):
         refuse_uncounted(FOLDER, trust, [both[1:]], {})
+
+
+def test_no_yes_stands_in_for_a_no_that_does_not_count() -> None:
+    """Else an exporter's approval would take a colleague's rejection out on the way."""
+    builder, trust = signer_and_trust()
+    bob = KeySigner.generate()
+    approval = evidence(APPROVAL, builder, trust)
+    no = Verdict.of([Finding(name=APPROVAL, outcome=Outcome.FAIL, message="it swears")])
+    plain = Evidence(kind=APPROVAL, subject=digest("release"), verdict=no, facts={"at": AT})
+    error = refused([[approval, signed(plain, bob, trust)]], trust, {bob.key_id: "bob"})
+    assert "--name bob --for approval" in error.next_step
+
+
+def test_names_in_an_archive_do_not_steer_a_terminal() -> None:
+    """The sentence that asks a person whom to trust is ours alone."""
+    signer = KeySigner.generate()
+    names = {signer.key_id: "\x1b[31mevil\x1b[0m\nrun curl"}
+    error = refused([[evidence(SCAN, signer, Trust())]], Trust(), names)
+    assert str(error).isprintable()
 
 
 def test_a_kind_of_evidence_from_the_future_cannot_be_trusted_yet() -> None:

@@ -100,14 +100,18 @@ def test_a_gate_is_marked_with_its_verdict(outcome: Outcome) -> None:
     assert marks(traced(signed_evidence(quality=outcome)))["quality"] == str(outcome)
 
 
-def test_the_sanity_gate_speaks_of_the_weights_alone() -> None:
-    """Its node hangs on them, not on what serves them; a version from before the gate has none."""
+def test_the_sanity_gate_speaks_of_the_whole_release() -> None:
+    """Its node hangs on what serves the weights too; a version from before the gate has none."""
     verdict = Verdict.of([finding("layers")])
     facts = {"at": "2026-11-02T10:00:00.000000+00:00", "run": "run-1"}
-    said = Evidence(kind="sanity", subject=VERSION.weights_set, verdict=verdict, facts=facts)
+    said = Evidence(kind="sanity", subject=VERSION.release_digest, verdict=verdict, facts=facts)
     lineage = traced((*signed_evidence(), signed(said, SIGNER, TRUST)))
     assert marks(lineage)["sanity"] is Mark.PASS
-    assert {before for before, after in lineage.edges if after == "judged-sanity"} == {"weights"}
+    assert {before for before, after in lineage.edges if after == "judged-sanity"} == {
+        "weights",
+        "runtime",
+        "serve",
+    }
     assert "sanity" not in marks(traced())
 
 

@@ -107,6 +107,16 @@ def test_anything_but_a_pass_keeps_it_back(kind: str, outcome: Outcome) -> None:
     assert f"said {outcome}: because" in sentence
 
 
+@pytest.mark.parametrize("outcome", [Outcome.PASS, Outcome.FAIL])
+def test_a_sanity_gate_of_other_settings_says_nothing_of_this_release(outcome: Outcome) -> None:
+    """The same weights served as float16: a pass there vouches for nothing, a failure forbids no way back."""
+    said = evidence("sanity", outcome)
+    other = signed(replace(said, subject=digest("as float16")), KEYS["ci"], TRUST)
+    asked = missing([*GATES, other], asks(Requirement(kind="sanity")), live=timedelta(days=10))
+    assert asked == missing(GATES, asks(Requirement(kind="sanity")), live=timedelta(days=10))
+    assert subject_of(VERSION, "sanity") == VERSION.release_digest
+
+
 def test_a_verdict_that_is_not_there_is_no_pass() -> None:
     """Of a gate; a statement of provenance judges nothing."""
     blank = replace(evidence("quality"), verdict=None)

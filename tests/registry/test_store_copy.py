@@ -106,6 +106,26 @@ def test_damage_is_not_copied(at: TinyHome, tmp_path: Path) -> None:
         copy_store(at.store, DirStore(tmp_path / "backup"), ignore)
 
 
+@pytest.mark.parametrize(
+    ("key", "data"),
+    [
+        ("versions/tiny/000001.json", b"{}"),
+        ("versions/tiny/000001.json", b"x"),
+        ("aliases/tiny/cpu.json", b"x"),
+        ("aliases/tiny/cpu.json", b"{}"),
+    ],
+)
+def test_a_record_that_says_something_else_is_not_copied(
+    at: TinyHome, tmp_path: Path, key: str, data: bytes
+) -> None:
+    """A backup that could not be restored is no backup."""
+    before = at.store.get(key)
+    assert before is not None
+    assert at.store.compare_and_swap(key, before, data)
+    with pytest.raises(Refused, match=f"{key} is damaged"):
+        copy_store(at.store, DirStore(tmp_path / "backup"), ignore)
+
+
 @pytest.mark.parametrize("survived", [0, 1, 7, 14])
 def test_an_interrupted_copy_goes_on(at: TinyHome, tmp_path: Path, survived: int) -> None:
     """Killed after any record: what was copied is whole, aliases point at nothing that is missing."""

@@ -11,11 +11,13 @@ import numpy as np
 import pytest
 
 from judging.verdict import FailureClass, Outcome, Verdict
+from registry.digest import Digest
 from registry.errors import GateFailed, UsageError
 from registry.evidence import list_evidence
 from registry.manifest import Manifest
 from registry.predicates import SANITY
 from tasks.check_artefact import check_artefact
+from tasks.quantize import NOT_QUANTIZED, Quantized
 from tasks.record import record_sanity
 from tasks.run import Run
 from tasks.workplace import Workplace
@@ -34,7 +36,9 @@ from tests.simulators.quantized import (
 )
 from tests.simulators.released import TinyHome
 from tests.simulators.tiny_llama import write_tiny_llama
+from tests.simulators.weights import safetensors
 
+RELEASE = Digest.of_json("a release")
 LAYER = "model.layers.0.self_attn.q_proj"
 
 
@@ -50,6 +54,11 @@ class Bench:
         """The artefact as it should be."""
         self.recipe = dict(recipe)
         self.made = pack(self.source, self.folder / "made", recipe)
+        self.targets = [
+            name.removesuffix(".weight")
+            for name, (_, shape, _) in read_tensors(self.source).items()
+            if is_target(name, shape)
+        ]
         return self.made
 
     def manifests(self) -> tuple[Manifest, Manifest]:
@@ -59,7 +68,10 @@ class Bench:
 
     def verdict(self) -> Verdict:
         """The gate's."""
-        return check_artefact.fn(self.place, *self.manifests(), self.recipe)
+        source, made = self.manifests()
+        return check_artefact.fn(
+            self.place, source, Quantized(made, self.recipe, targets=tuple(self.targets))
+        )
 
 
 @pytest.fixture
@@ -244,19 +256,11 @@ def test_tensors_that_are_no_targets_stay_as_they_are(
 def test_a_layer_that_the_recipe_ignores_must_not_be_quantized(bench: Bench) -> None:
     """And is no layer that is missing."""
     bench.make(AWQ)
-    bench.recipe["ignore"] = ["re:.*o_proj$"]
+    bench.targets = [name for name in bench.targets if not name.endswith("o_proj")]
+    bench.recipe["ignore"] = ["o_proj"]
     found = failures(bench.verdict())
     assert found.keys() == {"other tensors"}
     assert "model.layers.0.self_attn.o_proj is quantized and should not be" in found["other tensors"]
-
-
-def test_files_that_a_server_could_not_read_are_found(bench: Bench) -> None:
-    """The mode 0600 that safetensors writes: fine for root, and no server runs as root."""
-    bench.make(AWQ)
-    source, weights = bench.manifests()
-    bench.place.blobs.path(weights.files["model.safetensors"].digest).chmod(0o600)
-    verdict = check_artefact.fn(bench.place, source, weights, bench.recipe)
-    assert failures(verdict) == {"file modes": "model.safetensors has the mode 0600"}
 
 
 def test_weights_that_cannot_be_read_are_a_fail(bench: Bench) -> None:
@@ -273,26 +277,87 @@ def test_an_index_that_lies_is_a_fail(bench: Bench) -> None:
     assert "does not name" in failures(bench.verdict())["weights"]
 
 
+def test_an_engine_cannot_pass_by_doing_little(bench: Bench) -> None:
+    """One layer of fourteen, just as it said: a model of full size that calls itself quantized."""
+    made, plain = bench.make(AWQ), read_tensors(bench.source)
+    bench.targets = [LAYER]
+
+    def unpack(tensors: Tensors) -> None:
+        for name in [n for n in tensors if n.startswith("model.layers.") and not n.startswith(LAYER)]:
+            del tensors[name]
+        tensors.update({n: tensor for n, tensor in plain.items() if not n.startswith(LAYER)})
+
+    change_tensors(made, unpack)
+    found = failures(bench.verdict())
+    assert found.keys() == {"coverage"}
+    assert "of 0.9 at least: it left out model.layers.0.mlp.down_proj.weight" in found["coverage"]
+
+
+def test_layers_that_the_engine_alone_knows_are_judged_by_its_names(bench: Bench) -> None:
+    """A projection outside of the decoder's layers is a linear layer too."""
+    tensors = read_tensors(bench.source)
+    tensors["model.project_in.weight"] = tensors[f"{LAYER}.weight"]
+    (bench.source / "model.safetensors").write_bytes(safetensors(tensors))
+    made = bench.make(AWQ)
+    change_tensors(
+        made,
+        lambda ts: (
+            ts.update(
+                {n.replace(LAYER, "model.project_in"): ts[n] for n in list(ts) if n.startswith(f"{LAYER}.")}
+            )
+            or ts.pop("model.project_in.weight")
+        ),
+    )
+    assert "model.project_in is quantized and should not be" in failures(bench.verdict())["other tensors"]
+    bench.targets.append("model.project_in")
+    assert failures(bench.verdict()) == {}
+
+
+def test_a_layer_that_was_blank_before_may_be_blank(bench: Bench) -> None:
+    """LLaMA-Pro adds blocks whose last projections are zero, and pruning leaves experts so."""
+    tensors = read_tensors(bench.source)
+    dtype, shape, data = tensors[f"{LAYER}.weight"]
+    tensors[f"{LAYER}.weight"] = (dtype, shape, bytes(len(data)))
+    (bench.source / "model.safetensors").write_bytes(safetensors(tensors))
+
+    def blank(tensors: Tensors) -> None:
+        for part in ("weight_packed", "weight_scale"):
+            dtype, shape, data = tensors[f"{LAYER}.{part}"]
+            tensors[f"{LAYER}.{part}"] = (dtype, shape, bytes(len(data)))
+
+    change_tensors(bench.make(GPTQ), blank)
+    assert failures(bench.verdict()) == {}
+
+
 def test_weights_that_nobody_quantized_have_nothing_to_be_checked(bench: Bench) -> None:
-    """They are the source's own."""
+    """They are the source's own, as the recipe says."""
     bench.make(AWQ)
     source, _ = bench.manifests()
-    assert check_artefact.fn(bench.place, source, source, {"engine": "none"}).passed
+    assert check_artefact.fn(bench.place, source, Quantized(source, NOT_QUANTIZED)).passed
 
 
-def test_a_fail_is_recorded_on_the_weights_and_stops_the_release(
+def test_an_engine_that_handed_back_the_source_is_found(bench: Bench) -> None:
+    """The recipe said to quantize."""
+    bench.make(AWQ)
+    source, _ = bench.manifests()
+    found = failures(check_artefact.fn(bench.place, source, Quantized(source, AWQ)))
+    assert "nothing was quantized" in found["layers"]
+
+
+def test_a_fail_is_recorded_on_the_release_and_stops_it(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Exit code 10, with what was seen, signed, so that nobody has to take a log's word."""
     monkeypatch.setattr("tasks.summary.create_markdown_artifact", lambda *_, **__: None)
     (bench.make(AWQ) / "generation_config.json").unlink()
     bench.place.run.directory.mkdir(parents=True)
-    source, weights = bench.manifests()
+    source, _ = bench.manifests()
     with pytest.raises(GateFailed, match=r"generation_config\.json is missing"):
-        record_sanity(bench.place, source, weights, bench.verdict())
-    (said,) = list_evidence(bench.place.store, weights.set_digest, bench.place.trust)
+        record_sanity(bench.place, RELEASE, source.set_digest, bench.verdict(), asked=False)
+    (said,) = list_evidence(bench.place.store, RELEASE, bench.place.trust)
     assert (said.kind, said.verdict) == (SANITY, bench.verdict())
     assert said.facts["source"] == str(source.set_digest)
+    assert "prompts" not in said.facts
     assert "| files | **fail** |" in (bench.place.run.directory / "sanity-report.md").read_text()
 
 
@@ -302,7 +367,7 @@ def test_a_recipe_that_ignores_everything_is_the_specs_mistake(
     """Exit code 2: another recipe would not be tried for it."""
     monkeypatch.setattr("tasks.summary.create_markdown_artifact", lambda *_, **__: None)
     bench.make(AWQ)
-    bench.recipe["ignore"] = ["re:.*"]
+    bench.recipe["ignore"], bench.targets = ["re:.*"], []
     bench.place.run.directory.mkdir(parents=True)
     with pytest.raises(UsageError, match="ignores every linear layer"):
-        record_sanity(bench.place, *bench.manifests(), bench.verdict())
+        record_sanity(bench.place, RELEASE, RELEASE, bench.verdict(), asked=False)

@@ -9,7 +9,10 @@ from typing import Any
 
 import pytest
 
+from tasks import engine_limits
 from tasks.engine_environment import ENGINES
+from tasks.engine_limits import Machine, Model
+from tasks.recipe import Recipe
 
 GOOD: dict[str, Any] = {
     "model_type": "llama",
@@ -17,6 +20,20 @@ GOOD: dict[str, Any] = {
     "torch_dtype": "float16",
     "transformers_version": "4.51.3",
 }
+
+
+AUTOAWQ = Recipe(
+    engine="autoawq",
+    method="awq",
+    bits=4,
+    group_size=128,
+    zero_point=True,
+    ignore=(),
+    calibration="texts.jsonl",
+    samples=8,
+    sequence_length=64,
+    seed=0,
+)
 
 
 def _load(name: str) -> ModuleType:
@@ -78,7 +95,7 @@ RECIPE: dict[str, Any] = {"method": "awq", "bits": 4, "zero_point": True, "ignor
         ({"bits": 8}, "4-bit"),
         ({"zero_point": False}, "4-bit"),
         ({"method": "gptq"}, "4-bit"),
-        ({"ignore": ["re:.*down.*"]}, "part of their name"),
+        ({"ignore": ["re:.*down.*"]}, "name or its end only"),
     ],
 )
 def test_recipe_the_format_cannot_hold_is_refused(awq: ModuleType, change: dict[str, Any], said: str) -> None:
@@ -86,6 +103,71 @@ def test_recipe_the_format_cannot_hold_is_refused(awq: ModuleType, change: dict[
     awq.check_recipe(RECIPE)
     with pytest.raises(Exception, match=said):
         awq.check_recipe({**RECIPE, **change})
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"rope_theta": None, "rope_parameters": {"rope_theta": 5e5}},
+        {"rope_theta": None, "transformers_version": "5.17.0"},
+        {"rope_theta": None, "transformers_version": "4.51.3"},
+        {"torch_dtype": None, "dtype": "bfloat16"},
+        {"torch_dtype": None},
+        {},
+    ],
+)
+def test_the_preflight_and_the_quantizer_misread_alike(awq: ModuleType, change: dict[str, Any]) -> None:
+    """The rule is written down twice, since the program imports nothing of ours."""
+    config = {key: value for key, value in {**GOOD, **change}.items() if value is not None}
+    said = list(engine_limits._of_autoawq(AUTOAWQ, Model(config, {}), Machine(1)))
+    try:
+        awq.check_config(config)
+        refused = False
+    except awq.EngineError:
+        refused = True
+    assert refused is bool(said)
+
+
+LAYERS = {f"model.layers.0.{name}": name for name in ("self_attn.q_proj", "mlp.up_proj", "mlp.down_proj")}
+
+
+@pytest.mark.parametrize("ignore", [["down_proj"], ["mlp.down_proj"], ["up_proj", "q_proj"]])
+def test_ignored_layers_are_left_out_by_the_end_of_their_names(awq: ModuleType, ignore: list[str]) -> None:
+    """As the preflight has it."""
+    kept = [layer for layer in LAYERS if not engine_limits.is_ignored(layer, ignore)]
+    assert awq.kept_layers(LAYERS, ignore, ignore) == kept
+
+
+@pytest.mark.parametrize(
+    ("ignore", "parts", "said"),
+    [
+        (["proj"], ["proj"], "would leave out model.layers.0.mlp.down_proj"),
+        (["mlp"], ["mlp"], "would leave out model.layers.0.mlp.down_proj"),
+        (
+            ["model.layers.0.mlp.down_proj"],
+            ["model.layers.0.mlp.down_proj"],
+            "would quantize model.layers.0.mlp.down_proj",
+        ),
+        (["down_proj"], ["visual"], "would quantize model.layers.0.mlp.down_proj"),
+        ([], ["proj"], "ignores proj"),
+    ],
+)
+def test_names_that_autoawq_reads_otherwise_are_refused(
+    awq: ModuleType, ignore: list[str], parts: list[str], said: str
+) -> None:
+    """It goes by parts of names; for some models by a list of its own alone."""
+    with pytest.raises(Exception, match="recipe") as raised:
+        awq.kept_layers(LAYERS, ignore, parts)
+    assert said in raised.value.why
+    assert raised.value.failure == "config"
+
+
+def test_ignored_layer_that_autoawq_needs_is_the_users_to_change(awq: ModuleType) -> None:
+    """It says no more than the name it misses; any other name it misses is no matter of the recipe."""
+    with pytest.raises(awq.EngineError, match=r"cannot leave out mlp\.down_proj"), awq.pairing(["down_proj"]):
+        raise KeyError("mlp.down_proj")
+    with pytest.raises(KeyError), awq.pairing(["down_proj"]):
+        raise KeyError("inputs")
 
 
 def test_group_that_does_not_fit_names_one_that_does(awq: ModuleType) -> None:

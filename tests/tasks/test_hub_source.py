@@ -22,6 +22,7 @@ from registry.digest import Digest
 from registry.errors import HeadgateError, InfrastructureError, Refused, UsageError
 from registry.manifest import Manifest
 from tasks.download import download as download_from
+from tasks.download import download_folder
 from tasks.hub_source import HubSource
 from tasks.progress import StageProgress
 from tasks.source import Listing
@@ -300,13 +301,22 @@ def test_two_runs_that_want_the_same_model_take_turns(hub: HubSimulator, tmp_pat
     """Both get it; it is transferred once."""
     resolved = looked_up(hub)
     hub.bytes_per_second = 1e6
-    threads = [threading.Thread(target=download, args=(hub, resolved, tmp_path)) for _ in "ab"]
+    found: list[Manifest] = []
+
+    def take_turn() -> None:
+        with download_folder(tmp_path / "m", nothing) as folder:
+            found.append(download(hub, resolved, folder))
+
+    threads = [threading.Thread(target=take_turn) for _ in "abc"]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
     assert hub.requests.count(f"GET /{REPO}/resolve/{resolved.commit}/{WEIGHTS}") == 1
-    assert (tmp_path / WEIGHTS).read_bytes() == model_files()[WEIGHTS]
+    assert len(found) == 3
+    assert not (tmp_path / "m").exists()
+    blob = blobs_of(tmp_path / "m").path(found[0].files[WEIGHTS].digest)
+    assert blob.read_bytes() == model_files()[WEIGHTS]
 
 
 # --- moving branches --------------------------------------------------------------------------

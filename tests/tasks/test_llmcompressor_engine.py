@@ -2,15 +2,19 @@
 
 import importlib
 import json
+import re
 import stat
 import sys
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
 
+from tasks import engine_limits
 from tasks.engine_environment import ENGINES
+from tasks.engine_limits import is_ignored
+from tasks.recipe import METHODS
 
 DENSE: dict[str, Any] = {"architectures": ["LlamaForCausalLM"], "num_local_experts": None}
 EXPERTS: dict[str, Any] = {"architectures": ["Qwen3MoeForCausalLM"], "num_experts": 128}
@@ -74,10 +78,41 @@ def test_recipe_no_kernel_runs_is_refused(change: dict[str, Any], config: dict[s
 
 def test_head_and_routers_stay_as_they_are() -> None:
     """What the request leaves out comes on top, and nothing is named twice."""
-    left = recipes.ignored({"ignore": ["re:.*down_proj$", "lm_head"]})
-    assert left.count("lm_head") == 1
+    left = recipes.ignored({"ignore": ["re:.*down_proj$", "lm_head"]}, "lm_head")
+    assert left.count(r"re:(.*\.)?lm_head$") == 1
     assert left[-1] == "re:.*down_proj$"
     assert r"re:.*\.gate$" in left
+
+
+def test_the_head_is_what_the_model_calls_so() -> None:
+    """GPT-NeoX's is embed_out; 4 bits of every word's vector would be lost."""
+    head = object()
+    modules = {"gpt_neox": object(), "embed_out": head}
+    model = SimpleNamespace(named_modules=modules.items, get_output_embeddings=lambda: head)
+    assert r"re:(.*\.)?embed_out$" in recipes.ignored({"ignore": []}, recipes.head_of(model))
+    none = SimpleNamespace(named_modules=modules.items, get_output_embeddings=lambda: None)
+    assert recipes.head_of(none) is None
+
+
+@pytest.mark.parametrize("name", ["down_proj", "mlp.down_proj", "a.down", "down", "re:.*down_proj$"])
+@pytest.mark.parametrize("layer", ["model.layers.1.mlp.down_proj", "down_proj", "x.a.down", "x.abdown"])
+def test_names_under_ignore_mean_the_same_everywhere(name: str, layer: str) -> None:
+    """To the preflight, to llm-compressor and to autoawq: a whole name, or its end after a dot."""
+    found = re.match(recipes.pattern(name).removeprefix("re:"), layer) is not None
+    assert is_ignored(layer, [name]) is found
+    if not name.startswith("re:"):
+        assert files.names_layer(name, layer) is found
+
+
+def test_tables_kept_twice_are_alike() -> None:
+    """Programs of the engines import nothing of ours, so what both need is written down in both."""
+    assert recipes.BITS == METHODS
+    assert files.GROUP_SIZES == engine_limits._GROUP_SIZES
+    assert recipes.EXPERTS == engine_limits._EXPERTS
+    assert {*recipes.HEAD, *recipes.ROUTERS} <= {*engine_limits._IGNORED}
+    for layer in ("model.visual.x.0.y", "vision_tower.y", "audio_tower.y", "multi_modal_projector.y"):
+        assert is_ignored(layer, recipes.SENSES)
+        assert is_ignored(layer, engine_limits._IGNORED)
 
 
 def test_model_without_one_architecture_is_refused() -> None:

@@ -4,23 +4,32 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
 
 import pytest
 
+from registry.access import Access
 from registry.blobs import BlobStore
 from registry.digest import Digest
+from registry.dir_store import DirStore
 from registry.errors import InfrastructureError, Refused, UsageError
+from registry.garbage import Kind, Retention
+from registry.home import Home
 from registry.manifest import Manifest
+from registry.manifests import load_manifest
+from registry.pins import Pin, pin
+from registry.publish import list_versions
 from registry.sweep import missing_bytes
 from registry.version import ModelVersion
+from tasks.collect_garbage import collect_garbage, make_plan, sweep
 from tasks.fetch import Fetched, fetch
 from tasks.keep_weights import bring_back, keep_weights
 from tasks.progress import set_reporter
@@ -31,7 +40,7 @@ from tasks.weights_store import WeightsStore, open_weights_store
 from tasks.workplace import Workplace, open_workplace
 from tests.simulators.hub import HubSimulator
 from tests.simulators.model_places import WEIGHTS, model_files
-from tests.simulators.released import TinyHome, release
+from tests.simulators.released import TinyHome, release, tiny_home
 from tests.simulators.s3_faults import Fault, Faults, faulty_proxy
 from tests.simulators.s3_servers import BUCKET, SERVERS, S3Server, any_server, s3_server
 
@@ -56,7 +65,11 @@ class Tier:
 
     @property
     def store(self) -> WeightsStore:
-        return WeightsStore(Bucket(BUCKET, os.environ), self.prefix, least_part=_PART)
+        registry = DirStore(self.tmp.parent / "registry")
+        return WeightsStore(Bucket(BUCKET, os.environ), self.prefix, registry, least_part=_PART)
+
+    def marker(self, files: Manifest) -> str:
+        return f"sets/{files.set_digest.hex}.json"
 
     def files(self, sizes: dict[str, int]) -> Manifest:
         for path, size in sizes.items():
@@ -134,6 +147,17 @@ def test_what_is_kept_is_not_sent_again(tier: Tier) -> None:
     assert written == [f"/{BUCKET}/{tier.prefix}/sets/{files.set_digest.hex}.json"]
 
 
+def test_a_set_that_lost_a_file_is_sent_again(tier: Tier) -> None:
+    """Whatever its marker says: what is there is looked at."""
+    files = tier.files({"model.safetensors": 100, "config.json": 10})
+    tier.store.keep(files, tier.blobs, nothing)
+    key = f"{tier.prefix}/{files.set_digest.hex}/config.json"
+    tier.server.client().delete_object(Bucket=BUCKET, Key=key)
+    assert not tier.store.holds(files)
+    tier.store.keep(files, tier.blobs, nothing)
+    assert tier.store.holds(files)
+
+
 @pytest.mark.parametrize("fault", _TROUBLE, ids=lambda fault: fault.value)
 @pytest.mark.parametrize("method", ["PUT", "POST", "GET"])
 def test_trouble_on_the_way_is_got_over(tier: Tier, fault: Fault, method: str) -> None:
@@ -151,10 +175,11 @@ import os, sys
 from pathlib import Path
 from registry.blobs import BlobStore
 from registry.manifest import Manifest
+from registry.memory_store import MemoryStore
 from tasks.s3_bucket import Bucket
 from tasks.weights_store import WeightsStore
 import json
-store = WeightsStore(Bucket("headgate", os.environ), sys.argv[1], least_part=5 << 20)
+store = WeightsStore(Bucket("headgate", os.environ), sys.argv[1], MemoryStore({}), least_part=5 << 20)
 store.keep(Manifest.from_json(json.loads(sys.argv[3])), BlobStore(Path(sys.argv[2])), lambda *_: None)
 """
 
@@ -180,7 +205,8 @@ def test_kill_9_in_the_middle_and_the_next_run_sends_the_rest(tier: Tier) -> Non
     with subprocess.Popen([sys.executable, "-c", KILLED, *arguments]) as child:
         assert four_wait.wait(60)
         child.send_signal(signal.SIGKILL)
-    assert tier.objects() == {}
+    assert [*tier.objects()] == [tier.marker(files)]  # of a set that is on its way
+    assert not tier.store.holds(files)
     tier.faults.choose = lambda _method, _path: None
     killed.set()
     tier.faults.requests.clear()
@@ -219,7 +245,8 @@ def test_a_damaged_blob_is_not_passed_on(tier: Tier, size: int) -> None:
     blob.write_bytes(bytes(size))
     with pytest.raises(InfrastructureError, match="is damaged, and was not uploaded"):
         tier.store.keep(files, tier.blobs, nothing)
-    assert tier.objects() == {}
+    assert [*tier.objects()] == [tier.marker(files)]
+    assert not tier.store.holds(files)
     assert tier.uploads() == []
 
 
@@ -232,15 +259,15 @@ def test_a_service_that_refuses_says_why(tier: Tier) -> None:
 
 
 @pytest.mark.parametrize("address", ["weights", "http://x/y", "s3://", "s3://UP/x"])
-def test_what_is_no_weights_store(address: str) -> None:
+def test_what_is_no_weights_store(address: str, tmp_path: Path) -> None:
     """Said at once, with what to write."""
     with pytest.raises(UsageError, match="s3://"):
-        open_weights_store({"HEADGATE_WEIGHTS": address})
+        open_weights_store(Access(Home(tmp_path), {"HEADGATE_WEIGHTS": address}))
 
 
-def test_without_a_name_there_is_none() -> None:
+def test_without_a_name_there_is_none(tmp_path: Path) -> None:
     """As before."""
-    assert open_weights_store({}) is None
+    assert open_weights_store(Access(Home(tmp_path), {})) is None
 
 
 # --- fetching ---------------------------------------------------------------------------------
@@ -388,3 +415,180 @@ def test_a_set_that_is_not_in_the_store_is_still_missing(tier: Tier, at: TinyHom
     tier.server.client().delete_object(Bucket=BUCKET, Key=f"{tier.prefix}/sets/{weights.set_digest.hex}.json")
     with pytest.raises(UsageError, match="is not on this machine"):
         replica_of(workplace(at), version)
+
+
+# --- garbage ----------------------------------------------------------------------------------
+
+AT_ONCE = Retention(rollbacks=0, rollback_seconds=0, grace_seconds=0, weights_seconds=0)
+FOR_EVER = replace(AT_ONCE, weights_seconds=None)
+
+
+@pytest.fixture
+def dead(tier: Tier, at: TinyHome) -> Manifest:
+    """A set that only a dead version names, beside the one of a live version."""
+    weights = outlived(at)
+    keep_weights.fn(workplace(at), latest(at))
+    return weights
+
+
+def outlived(at: TinyHome) -> Manifest:
+    """The set of a version that is neither production nor the one before."""
+    _, weights = kept(at)
+    for content in (b"another", b"a third"):
+        release(at, weights={"model.safetensors": content})
+    return weights
+
+
+def latest(at: TinyHome) -> Manifest:
+    return load_manifest(at.store, list_versions(at.store)[-1].weights_manifest)
+
+
+def collected(at: TinyHome, retention: Retention = AT_ONCE) -> dict[str, int]:
+    """What went, in bytes; as the dry run had said."""
+    dry = collect_garbage.fn(workplace(at), retention, apply=False)
+    done = collect_garbage.fn(workplace(at), retention, apply=True)
+    assert done["kinds"] == dry["kinds"]
+    return {kind["kind"]: kind["bytes"] for kind in done["kinds"]}
+
+
+def unnamed(tier: Tier, at: TinyHome, name: str = "given-up.safetensors") -> Manifest:
+    """A set that a run sent that never published; with its entry as a source."""
+    files, store = tier.files({name: 500}), open_weights_store(workplace(at))
+    assert store
+    store.keep(files, tier.blobs, nothing)
+    store.remember("hf://acme/tiny", "c" * 40, files)
+    return files
+
+
+def test_what_no_version_names_leaves_the_store(tier: Tier, at: TinyHome, dead: Manifest) -> None:
+    """With its entry as a source; what a version names stays, dead or not, and what is not ours too."""
+    files = unnamed(tier, at)
+    other = f"{tier.prefix}/notes/readme.txt"
+    tier.server.client().put_object(Bucket=BUCKET, Key=other, Body=b"ours")
+    freed = collected(at, replace(FOR_EVER, grace_seconds=3600))
+    assert Kind.KEPT not in freed
+    assert collected(at, FOR_EVER)[Kind.KEPT] > 500
+    found = tier.objects()
+    assert not [key for key in found if files.set_digest.hex in key or key.startswith("sources/")]
+    assert "notes/readme.txt" in found
+    assert tier.store.holds(dead)
+
+
+def test_with_a_window_sets_of_dead_versions_go(tier: Tier, at: TinyHome, dead: Manifest) -> None:
+    """A set that something live needs stays, however old; so does one that was wanted within the window."""
+    assert Kind.KEPT not in collected(at, replace(AT_ONCE, weights_seconds=3600))
+    assert collected(at)[Kind.KEPT] > dead.size
+    assert {key.split("/")[0] for key in tier.objects()} == {"sets", latest(at).set_digest.hex}
+
+
+def test_a_pinned_version_keeps_its_set(tier: Tier, at: TinyHome, dead: Manifest) -> None:
+    """As on disk."""
+    pin(at.store, Pin("tiny/1", "ada", "", "2026-11-20T10:00:00+00:00"))
+    collected(at)
+    assert tier.store.holds(dead)
+
+
+@pytest.mark.parametrize("name", SERVERS)
+def test_what_is_wanted_after_the_plan_stays(
+    name: str, at: TinyHome, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By a release or a promotion; whether the service compares ETags when it deletes or not."""
+    with s3_server(name, tmp_path / "data") as server:
+        settings = {"HEADGATE_WEIGHTS": f"s3://{BUCKET}/w"}
+        for variable, value in (server.environment | settings).items():
+            monkeypatch.setenv(variable, value)
+        weights = outlived(at)
+        planned = make_plan(workplace(at), AT_ONCE)
+        assert Kind.KEPT in {item.kind for item in planned.going}
+        keep_weights.fn(workplace(at), weights)
+        assert sweep(at.home, planned)[Kind.KEPT] == 0
+        store = open_weights_store(workplace(at))
+        assert store
+        assert store.holds(weights)
+
+
+def test_a_release_in_the_middle_of_a_removal_has_its_set_whole(
+    tier: Tier, at: TinyHome, dead: Manifest
+) -> None:
+    """The marker and a file are gone when it comes: the removal stops, and what is missing is sent."""
+    planned = make_plan(workplace(at), AT_ONCE)
+    copies = BlobStore(tier.tmp / "copies")  # the collector frees those on this disk first
+    copies.add_tree(shutil.copytree(at.home.weights(dead.set_digest), tier.tmp / "set"), dead.files)
+    gone: list[str] = []
+    released = threading.Event()
+
+    def release_it(method: str, path: str) -> Fault | None:
+        if method == "DELETE" and f"/{dead.set_digest.hex}/" in path:
+            gone.append(path)
+        elif method == "HEAD" and path.endswith(tier.marker(dead)) and gone and not released.is_set():
+            released.set()
+            tier.store.keep(dead, copies, nothing)
+        return None
+
+    tier.faults.choose = release_it
+    sweep(at.home, planned)
+    assert released.is_set()
+    assert len(gone) == 1
+    assert tier.store.holds(dead)
+
+
+@pytest.mark.parametrize("lost", [1, 2, 3])
+def test_a_removal_that_was_interrupted_is_finished(
+    tier: Tier, at: TinyHome, dead: Manifest, lost: int
+) -> None:
+    """Nothing is held in between, and the store that stopped answering is told; the rest is done."""
+    left = at.home.blobs / "sha256" / ".tmp-1-aa"
+    left.write_bytes(b"x")
+    seen = count()
+
+    def stop(method: str, _path: str) -> Fault | None:
+        return Fault.FORBIDDEN if method == "DELETE" and next(seen) >= lost else None
+
+    tier.faults.choose = stop
+    done = collect_garbage.fn(workplace(at), AT_ONCE, apply=True)
+    assert "AccessDenied" in done["unseen"]
+    assert not left.exists()
+    assert not tier.store.holds(dead)
+    tier.faults.choose = lambda _method, _path: None
+    collected(at)
+    assert not [key for key in tier.objects() if dead.set_digest.hex in key]
+
+
+def test_a_set_of_another_registry_stays(
+    tier: Tier, at: TinyHome, dead: Manifest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that was mistyped knows no versions; and what both keep, neither may take from the other."""
+    shared = unnamed(tier, at)
+    other = tiny_home(tmp_path / "other")
+    store = open_weights_store(workplace(other))
+    assert store
+    store.keep(shared, tier.blobs, nothing)
+    assert Kind.KEPT not in collected(other)
+    assert Kind.KEPT not in collected(at, FOR_EVER)
+    monkeypatch.setenv("HEADGATE_STORE", str(tmp_path / "mistyped"))
+    (tmp_path / "mistyped").mkdir()
+    assert Kind.KEPT not in collected(at)
+    assert tier.store.holds(dead)
+    assert tier.store.holds(shared)
+
+
+def test_an_unfinished_upload_is_ended(tier: Tier, at: TinyHome) -> None:
+    """A run that died left it: it would be paid for, and shown to nobody. One elsewhere is not ours."""
+    client = tier.server.client()
+    keys = [f"{tier.prefix}/{'ab' * 32}/model.safetensors", f"{tier.prefix}/theirs.bin"]
+    for key in keys:
+        begun = client.create_multipart_upload(Bucket=BUCKET, Key=key)["UploadId"]
+        client.upload_part(Bucket=BUCKET, Key=key, UploadId=begun, PartNumber=1, Body=bytes(700))
+    assert collected(at)[Kind.UPLOAD] == 700
+    assert tier.uploads() == keys[1:]
+
+
+def test_a_store_that_does_not_answer_is_told_and_the_rest_is_done(tier: Tier, at: TinyHome) -> None:
+    """What lies there is not known, and stays."""
+    left = at.home.blobs / "sha256" / ".tmp-1-aa"
+    left.parent.mkdir(parents=True)
+    left.write_bytes(b"x")
+    tier.faults.choose = lambda _method, _path: Fault.CLOSED_BEFORE
+    done = collect_garbage.fn(workplace(at), AT_ONCE, apply=True)
+    assert "Cannot list" in done["unseen"]
+    assert not left.exists()

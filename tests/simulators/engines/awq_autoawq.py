@@ -29,7 +29,8 @@ def main() -> None:
         time.sleep(0.1)
     shutil.copytree(source, output)
     groups = request["group_size"]
-    (output / "model.safetensors").write_bytes(_packed((source / "model.safetensors").read_bytes(), groups))
+    data, names = _packed((source / "model.safetensors").read_bytes(), groups)
+    (output / "model.safetensors").write_bytes(data)
     section = {"quant_method": "awq", "bits": 4, "group_size": groups, "version": "gemm", "zero_point": True}
     section["modules_to_not_convert"] = None
     (output / "config.json").write_text(json.dumps(config | {"quantization_config": section}))
@@ -41,21 +42,23 @@ def main() -> None:
         "samples_digest": "sha256:" + hashlib.sha256(b"texts").hexdigest(),
         "device": {"kind": "cpu", "name": "simulated", "count": 1, "cuda": None},
         "peak_gpu_bytes": None,
-        "layers": {"targets": 1, "skipped_mappings": 0},
+        "layers": {"targets": len(names), "skipped_mappings": 0, "names": names},
     }
     Path(sys.argv[2]).write_text(json.dumps(result))
 
 
-def _packed(data: bytes, groups: int) -> bytes:
-    """Every matrix of the decoder's layers as qweight, qzeros and scales; the rest as it is."""
+def _packed(data: bytes, groups: int) -> tuple[bytes, list[str]]:
+    """Every matrix of the decoder's layers as qweight, qzeros and scales, the rest as it is; and names."""
     (length,) = struct.unpack("<Q", data[:8])
     body = data[8 + length :]
     tensors: dict[str, tuple[str, list[int], bytes]] = {}
+    names = []
     for name, tensor in json.loads(data[8 : 8 + length]).items():
         begin, end = tensor["data_offsets"]
         if ".layers." in name and len(tensor["shape"]) == 2:
             rows, columns = tensor["shape"]
             layer = name.removesuffix(".weight")
+            names.append(layer)
             weights = bytes(n % 251 for n in range(columns * rows // 2))
             tensors[f"{layer}.qweight"] = ("I32", [columns, rows // 8], weights)
             zeros = bytes([0x88]) * (columns // groups * rows // 2)
@@ -69,7 +72,8 @@ def _packed(data: bytes, groups: int) -> bytes:
         header[name] = {"dtype": dtype, "shape": shape, "data_offsets": [end, end + len(content)]}
         end += len(content)
     text = json.dumps(header).encode()
-    return struct.pack("<Q", len(text)) + text + b"".join(content for _, _, content in tensors.values())
+    body = b"".join(content for _, _, content in tensors.values())
+    return struct.pack("<Q", len(text)) + text + body, names
 
 
 main()
