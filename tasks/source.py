@@ -83,7 +83,8 @@ def check_revision(revision: str, commit: str, where: str) -> None:
 
 def content_commit(files: Iterable[SourceFile]) -> str:
     """The commit of a place without history: a digest over names, sizes, and checksums or pins."""
-    return str(Digest.of_json({f.path: [f.size, str(f.checksum or f.pin)] for f in files}))
+    # Names that are no text have to be told apart too: they are refused later, and by name.
+    return str(Digest.of_json({ascii(f.path): [f.size, str(f.checksum or f.pin)] for f in files}))
 
 
 def worth_reading(paths: Collection[str], where: str, links: Collection[str] = ()) -> set[str]:
