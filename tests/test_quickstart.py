@@ -71,7 +71,7 @@ def test_the_quickstart_goes_the_whole_way_and_again_is_free(home: Home) -> None
     assert _completion(first["gateway"], version.name)
     second, seconds = headgate(home, "quickstart", "--port", port)
     assert (second["versions"], second["ok"]) == (first["versions"], True)
-    assert second["stages"]["v1.quantize"] == second["stages"]["train"] == 0.0
+    assert max(second["stages"]["v1.quantize"], second["stages"]["train"]) < 1  # looked up, not made
     assert seconds < 120  # twenty where nothing else runs; this only tells it from doing the work again
     headgate(home, "down", "--fleet", "quickstart")
 
