@@ -52,9 +52,8 @@ def quantize(
 ) -> Quantized:
     """The source quantized by the recipe, for servers of this GPU class.
 
-    ``token_secret`` names the Prefect Secret that opens calibration texts on a hub, as in ``fetch``.
-
-    Raises UsageError for a model or recipe that no engine, or no server there, can do, before time is spent.
+    ``token_secret`` names the Prefect Secret that opens calibration texts on a hub, as in ``fetch``. Raises
+    UsageError for a model or recipe that no engine, or no server there, can do, before time is spent.
     """
     with place.stage("quantize", str(recipe)):
         texts = _kept(place, calibration_file(place, recipe.calibration, token_secret))

@@ -20,8 +20,8 @@ from tasks.download import download
 from tasks.source import Listing
 from tasks.sources import find_source
 from tests.simulators.model_places import WEIGHTS, Place, in_a_bucket, model_files
-from tests.simulators.s3_faults import Fault, Faults, faulty_proxy
-from tests.simulators.s3_servers import BUCKET, SERVERS, S3Server, any_server, s3_server
+from tests.simulators.s3_faults import Fault, Faults
+from tests.simulators.s3_servers import BUCKET, SERVERS, S3Server, s3_server
 
 _NUMBERS = count()
 _PASSING = [fault for fault in Fault if fault.passes and fault.value[:6] not in {"silent", "late", "repeat"}]
@@ -59,14 +59,6 @@ class Trouble:
             return left[0] if forever else left.pop(0) if left else None
 
         self.faults.choose = choose
-
-
-@pytest.fixture(scope="module")
-def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[S3Server, str, Faults]]:
-    """A service and the proxy before it."""
-    folder = tmp_path_factory.mktemp("s3") / "data"
-    with s3_server(any_server(), folder) as server, faulty_proxy(server.endpoint) as (proxy, faults):
-        yield server, proxy, faults
 
 
 @pytest.fixture

@@ -41,8 +41,8 @@ from tasks.workplace import Workplace, open_workplace
 from tests.simulators.hub import HubSimulator
 from tests.simulators.model_places import WEIGHTS, model_files
 from tests.simulators.released import TinyHome, release, tiny_home
-from tests.simulators.s3_faults import Fault, Faults, faulty_proxy
-from tests.simulators.s3_servers import BUCKET, SERVERS, S3Server, any_server, s3_server
+from tests.simulators.s3_faults import Fault, Faults
+from tests.simulators.s3_servers import BUCKET, SERVERS, S3Server, s3_server
 
 _NUMBERS = count()
 _PART = 5 << 20  # bytes: the least that services take
@@ -89,13 +89,6 @@ class Tier:
 
     def parts_sent(self) -> int:
         return sum(method == "PUT" and "partNumber" in path for method, path in self.faults.requests)
-
-
-@pytest.fixture(scope="module")
-def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[S3Server, str, Faults]]:
-    folder = tmp_path_factory.mktemp("s3") / "data"
-    with s3_server(any_server(), folder) as server, faulty_proxy(server.endpoint) as (proxy, faults):
-        yield server, proxy, faults
 
 
 @pytest.fixture
