@@ -66,7 +66,7 @@ def stage(version: Reference, why: Why = "staged by hand", as_json: Json = False
     found = at.version(version)
     signer, trust = at.signer, at.trust  # in this order: a key made just now is trusted
     case = open_case(at.store, found, trust, now)
-    check_kept(at.layout, found, {e.digest for e in case.found}, trust)
+    check_kept(at.store, at.layout, found, {e.digest for e in case.found}, trust)
     insist(at.policy, Alias.STAGING, case)
     _say_exempt(case)
     aliases = alias_log.move_alias(

@@ -18,8 +18,9 @@ from registry.bundle import Signer, seal
 from registry.digest import Digest, canonical_json
 from registry.errors import InfrastructureError, UsageError
 from registry.evidence import read_evidence
-from registry.log_memory import Seen, memory_of
+from registry.log_memory import Seen
 from registry.predicates import ALIAS_MOVE
+from registry.remembered_store import memory_of
 from registry.store import Store
 from registry.trust import Trust
 from registry.version import check_name

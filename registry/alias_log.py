@@ -15,8 +15,8 @@ from registry.alias_move import Move
 from registry.bundle import Signer
 from registry.digest import Digest
 from registry.errors import HeadgateError, InfrastructureError, UsageError
-from registry.log_memory import memory_of
 from registry.publish import get_version
+from registry.remembered_store import memory_of
 from registry.store import Store
 from registry.trust import Trust
 from registry.version import ModelVersion, check_name

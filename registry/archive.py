@@ -68,7 +68,7 @@ def export_version(
             f"{reference} is not exported", why=" ".join(map(told, said.damaged)), next_step=next_step
         )
     check_release(version, said)
-    check_kept(held.layout, version, {e.digest for e in said.evidence}, held.trust)
+    check_kept(held.store, held.layout, version, {e.digest for e in said.evidence}, held.trust)
     records = dict(_records(held.store, held.trust, version))
     config, layers = image_parts(held.layout, version.image)
     for part in (config, *layers):

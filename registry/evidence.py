@@ -1,6 +1,8 @@
 """What was measured or said about a release: append-only, signed records on the digest they speak about.
 
 Evidence is never part of a version's record: a rescan or a new gate adds to it and changes nothing.
+Nobody gains by removing what speaks for a version, as the policy asks for it; but by removing an objection.
+So each home keeps those it makes or reads, outside the store: ``lost_evidence`` tells which are gone there.
 Who judges, and what a verdict allows, is left to the gates and the policy.
 """
 
@@ -16,6 +18,7 @@ from registry.bundle import Sealed, Signer, seal, unseal
 from registry.digest import Digest, canonical_json
 from registry.errors import InfrastructureError
 from registry.predicates import WEIGHTS_SIGNATURE, from_predicate, predicate_type, to_predicate
+from registry.remembered_store import objections_of
 from registry.statement import Statement
 from registry.store import Store
 from registry.trust import Trust
@@ -51,6 +54,11 @@ class Evidence:
             raise ValueError("what evidence also speaks of needs another name than its subject")
 
     @property
+    def objects(self) -> bool:
+        """Whether it speaks against its subject: a rejection, a gate that failed, a rollout rolled back."""
+        return self.verdict is not None and not self.verdict.passed
+
+    @property
     def statement(self) -> Statement:
         """The in-toto statement that says this; ValueError for a weights signature of other weights."""
         subject = self.subject
@@ -80,7 +88,11 @@ class Evidence:
 
 def record(store: Store, signer: Signer, evidence: Evidence) -> Digest:
     """Sign and add the evidence; returns the digest of the record."""
-    return keep(store, evidence.subject, seal(evidence.statement, signer))
+    bundle = seal(evidence.statement, signer)
+    digest = keep(store, evidence.subject, bundle)
+    if evidence.objects:
+        _remember(store, record_key(evidence.subject, digest), bundle)
+    return digest
 
 
 def keep(store: Store, subject: Digest, bundle: bytes) -> Digest:
@@ -97,13 +109,27 @@ def record_key(subject: Digest, digest: Digest) -> str:
 
 def list_evidence(store: Store, subject: Digest, trust: Trust) -> list[Evidence]:
     """All evidence about a subject, by kind, time, digest; InfrastructureError for a damaged record."""
-    records = {key: store.get(key) for key in store.list(_prefix(subject))}
-    found = [parse_record(key, data, subject, trust) for key, data in records.items() if data is not None]
+    records = (read_record(store, key, subject, trust) for key in store.list(_prefix(subject)))
+    found = [evidence for evidence in records if evidence]
     return sorted(found, key=lambda e: (e.kind, str(e.facts.get("at", "")), str(e.digest)))
 
 
+def read_record(store: Store, key: str, subject: Digest, trust: Trust) -> Evidence | None:
+    """The evidence kept about a subject under a key, or None; InfrastructureError when it is damaged.
+
+    An objection that a trusted key signed is remembered from now on.
+    """
+    data = store.get(key)
+    if data is None:
+        return None
+    evidence = parse_record(key, data, subject, trust)
+    if evidence.objects and evidence.signer:
+        _remember(store, key, data)
+    return evidence
+
+
 def parse_record(key: str, data: bytes, subject: Digest, trust: Trust) -> Evidence:
-    """The evidence kept about a subject under a key; InfrastructureError when it is damaged."""
+    """The evidence in a record about a subject; InfrastructureError when it is damaged."""
     _named(key, data)
     try:
         evidence = read_evidence(data, trust)
@@ -112,6 +138,21 @@ def parse_record(key: str, data: bytes, subject: Digest, trust: Trust) -> Eviden
     if evidence.subject != subject:
         raise _damaged(key, f"it speaks of {evidence.subject}, not of the digest it is filed under")
     return evidence
+
+
+def remembered(store: Store, version: ModelVersion) -> dict[Digest, bytes]:
+    """The objections to a version that this home has made or read, by digest, whether they count or not."""
+    objections = objections_of(store)
+    if objections is None:
+        return {}
+    found = [objections.get(key) for s in subjects_of(version) for key in objections.list(_prefix(s))]
+    return {Digest.of_bytes(data): data for data in found if data is not None}
+
+
+def _remember(store: Store, key: str, data: bytes) -> None:
+    objections = objections_of(store)
+    if objections and objections.get(key) is None:
+        objections.put_if_absent(key, data)
 
 
 def evidence_about(store: Store, version: ModelVersion, trust: Trust) -> list[Evidence]:

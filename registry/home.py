@@ -68,6 +68,11 @@ class Home:
         """How far the alias logs of each registry were seen: see ``log_memory``."""
         return self.root / "seen"
 
+    @property
+    def objections(self) -> Path:
+        """What was said against versions of each registry, as it was read: see ``evidence``."""
+        return self.root / "objections"
+
     def weights(self, weights_set: Digest) -> Path:
         """The folder a server loads these weights from: hard links to blobs."""
         return self.cache / "weights" / weights_set.hex

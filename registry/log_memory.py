@@ -8,7 +8,6 @@ cannot make it forget. A home that has never seen a log believes it as it is.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -81,42 +80,6 @@ class LogMemory:
                 why=str(problem),
                 next_step="see `headgate history`; when every move is there, remove that file",
             ) from problem
-
-
-@dataclass(frozen=True, repr=False)
-class RememberedStore:
-    """A Store, and what this home has seen of the alias logs in it."""
-
-    store: Store
-    memory: LogMemory
-
-    def get(self, key: str) -> bytes | None:
-        """The value, or None when there is none."""
-        return self.store.get(key)
-
-    def put_if_absent(self, key: str, data: bytes) -> bool:
-        """Write the value unless the key has one; returns whether it was written."""
-        return self.store.put_if_absent(key, data)
-
-    def compare_and_swap(self, key: str, expected: bytes | None, new: bytes) -> bool:
-        """Write ``new`` if the value is ``expected`` (None: absent); returns whether it was written."""
-        return self.store.compare_and_swap(key, expected, new)
-
-    def list(self, prefix: str) -> Iterator[str]:
-        """The keys that begin with these characters, sorted."""
-        return self.store.list(prefix)
-
-    def delete(self, key: str) -> None:
-        """Remove the value; nothing happens when there is none."""
-        self.store.delete(key)
-
-    def __repr__(self) -> str:
-        return repr(self.store)
-
-
-def memory_of(store: Store) -> LogMemory | None:
-    """What this home remembers of a store, when it is one that is remembered."""
-    return store.memory if isinstance(store, RememberedStore) else None
 
 
 def _key(name: str, gpu_class: str) -> str:

@@ -1,7 +1,8 @@
-"""Signed statements that lie beside an image and not in the store: a rejection that somebody removed there.
+"""Signed statements that are elsewhere and not in the store: a rejection that somebody removed there.
 
 Evidence is only ever added. So what a trusted key said about a version, and the store has not, was removed
-from it, or the store is an older backup; the copy beside the image is the same bytes, and puts it back.
+from it, or the store is an older backup. Copies lie beside the image and, of objections, in each home that
+made or read them: they are the same bytes, and put it back.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from collections.abc import Collection, Mapping
 
 from registry.digest import Digest
 from registry.errors import HeadgateError, Refused
-from registry.evidence import Evidence, read_evidence, record_key, subjects_of
+from registry.evidence import Evidence, read_evidence, record_key, remembered, subjects_of
 from registry.oci_layout import OciLayout
 from registry.store import Store
 from registry.trust import Trust
@@ -19,29 +20,30 @@ from registry.version import ModelVersion
 
 
 def lost_evidence(
-    attached: Mapping[Digest, bytes], version: ModelVersion, kept: Collection[Digest | None], trust: Trust
+    copies: Mapping[Digest, bytes], version: ModelVersion, kept: Collection[Digest | None], trust: Trust
 ) -> dict[Digest, Evidence]:
-    """What trusted keys said about a version, of what is attached to its image, that is not ``kept``."""
+    """What trusted keys said about a version, of these copies, that is not ``kept``."""
     about = subjects_of(version)
-    found = {digest: _read(data, trust) for digest, data in attached.items() if digest not in kept}
+    found = {digest: _read(data, trust) for digest, data in copies.items() if digest not in kept}
     return {digest: e for digest, e in found.items() if e and not e.doubt and e.subject in about}
 
 
 def check_kept(
-    layout: OciLayout, version: ModelVersion, kept: Collection[Digest | None], trust: Trust
+    store: Store, layout: OciLayout, version: ModelVersion, kept: Collection[Digest | None], trust: Trust
 ) -> str:
-    """That the store has all that is attached to the image; Refused when something was removed from it."""
-    try:
-        attached = layout.bundles(version.image)
-    except HeadgateError:
-        return "what is attached to the image cannot be read"  # which is told where it is checked
-    if lost := lost_evidence(attached, version, kept, trust):
+    """That what the store has (``kept``) is all there was; Refused when something was removed from it."""
+    seen, beside = remembered(store, version), _beside(layout, version)
+    places = {"this home has seen": seen, f"attached to the image {version.image} is": beside or {}}
+    lost = {place: lost_evidence(copies, version, kept, trust) for place, copies in places.items()}
+    if why := [f"{place} {in_words(found.values())}" for place, found in lost.items() if found]:
         raise Refused(
             f"Evidence about {version.reference} was removed from the store",
-            why=f"it is attached to the image {version.image}: {in_words(lost.values())}",
+            why="; ".join(why),
             next_step="`headgate reconcile --apply` puts it back, or restore the store from a backup",
         )
-    return f"nothing of the {len(attached)} statements attached to the image was removed"
+    if beside is None:
+        return "what is attached to the image cannot be read"  # which is told where it is checked
+    return f"nothing of the {len(beside | seen)} statements that lie elsewhere as well was removed"
 
 
 def put_beside(store: Store, layout: OciLayout, version: ModelVersion, said: Digest, digest: Digest) -> None:
@@ -65,6 +67,14 @@ def put_back(store: Store, subject: Digest, data: bytes) -> bool:
 def in_words(lost: Collection[Evidence]) -> str:
     """Each statement by its kind, its signer and its digest."""
     return ", ".join(sorted(f"{e.kind} by {e.signer} ({e.digest})" for e in lost))
+
+
+def _beside(layout: OciLayout, version: ModelVersion) -> dict[Digest, bytes] | None:
+    """The statements attached to the image, or None when they cannot be read."""
+    try:
+        return layout.bundles(version.image)
+    except HeadgateError:
+        return None
 
 
 def _read(data: bytes, trust: Trust) -> Evidence | None:

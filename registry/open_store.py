@@ -14,7 +14,8 @@ from pathlib import Path
 from registry.atomic import explained, make_folder
 from registry.dir_store import DirStore
 from registry.home import Home
-from registry.log_memory import LogMemory, RememberedStore
+from registry.log_memory import LogMemory
+from registry.remembered_store import RememberedStore
 from registry.store import Store
 from registry.store_address import Address, parse_address
 from registry.store_guard import check_copy, check_folder, check_there
@@ -44,12 +45,13 @@ def open_ends(env: Mapping[str, str], source: str, target: str) -> tuple[Store, 
 
 
 def open_registry(env: Mapping[str, str], home: Home) -> RememberedStore:
-    """The store of HEADGATE_STORE, else the home's, with what this home has seen of the alias logs in it.
+    """The store of HEADGATE_STORE, else the home's, with what this home remembers of it.
 
     Each address is remembered for itself. Raises UsageError as ``open_store``.
     """
-    folder = home.seen / _identity(env, home)
-    return RememberedStore(open_store(env, home), LogMemory(DirStore(folder), str(folder)))
+    identity = _identity(env, home)
+    logs = LogMemory(DirStore(home.seen / identity), str(home.seen / identity))
+    return RememberedStore(open_store(env, home), logs, DirStore(home.objections / identity))
 
 
 def check_registry(env: Mapping[str, str], home: Home) -> None:

@@ -1,7 +1,7 @@
 """Whether images and the store have the same evidence: in the local layout, and wherever it was attached.
 
-What only the store has is attached again; what only an image has was removed from the store, and is put back
-when a trusted key signed it. Nothing is ever removed.
+What only the store has is attached again; what only an image has, or this home remembers, was removed from the
+store, and is put back when a trusted key signed it. Nothing is ever removed.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from registry.attachment import Attachment, attach, attached, attachments
 from registry.digest import Digest
 from registry.errors import HeadgateError
-from registry.evidence import Evidence, list_bundles, subjects_of
+from registry.evidence import Evidence, list_bundles, remembered, subjects_of
 from registry.lost_evidence import in_words, lost_evidence, put_back
 from registry.oci_client import OciClient
 from registry.oci_layout import OciLayout
@@ -37,6 +37,8 @@ class AttachedReconciler:
         """What is here and not there, about these versions. Raises HeadgateError when the store fails."""
         told: set[Digest] = set()  # statements about weights are about every version made of them
         for version in versions:
+            seen = remembered(self.store, version)
+            yield from self._lost(version, seen, f"about {version.reference}, seen by this home before,", told)
             if self.layout.has(version.image):
                 yield from self._in_layout(version, told)
         for place in attachments(self.store):

@@ -140,7 +140,7 @@ def _standing(held: Holdings, version: ModelVersion, said: Said) -> Iterator[Fin
     key = f"versions-by-content/{version.name}/{version.content_digest.hex}"
     yield _judged("index", lambda: _check_index(version, key, held.store.get(key)))
     kept = {e.digest for e in said.evidence}
-    yield _judged("kept", lambda: check_kept(held.layout, version, kept, held.trust))
+    yield _judged("kept", lambda: check_kept(held.store, held.layout, version, kept, held.trust))
     problems = check_log(held.store, held.trust, version.name, version.gpu_class)
     yield from (_failed("aliases", f"{problem} Next: {_MOVED}.") for problem in problems)
     if not problems:

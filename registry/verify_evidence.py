@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from registry.counting import is_satisfied
 from registry.digest import Digest
 from registry.errors import InfrastructureError, Refused
-from registry.evidence import UNSIGNED, Evidence, parse_record, read_evidence, subjects_of
+from registry.evidence import UNSIGNED, Evidence, read_record, read_evidence, subjects_of
 from registry.oci_layout import OciLayout
 from registry.predicates import ALIAS_MOVE, RELEASE, WEIGHTS_SIGNATURE
 from registry.referrers import fallback_tag
@@ -46,9 +46,9 @@ def read_said(store: Store, trust: Trust, version: ModelVersion) -> Said:
     damaged: list[str] = []
     for subject in subjects_of(version):
         for key in store.list(f"evidence/{subject.hex}/"):
-            data = store.get(key)
             try:
-                evidence += [parse_record(key, data, subject, trust)] if data is not None else []
+                found = read_record(store, key, subject, trust)
+                evidence += [found] if found else []
             except InfrastructureError as damage:
                 damaged.append(str(damage))
     return Said(tuple(evidence), tuple(damaged))

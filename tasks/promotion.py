@@ -42,7 +42,7 @@ def check_evidence(place: Workplace, version: ModelVersion) -> None:
     check_means(place)
     get_aliases(place.store, place.trust, version.name, version.gpu_class)
     case = open_case(place.store, version, place.trust, datetime.now(UTC))
-    check_kept(place.layout, version, {e.digest for e in case.found}, place.trust)
+    check_kept(place.store, place.layout, version, {e.digest for e in case.found}, place.trust)
     insist(place.policy, Alias.PRODUCTION, case)
     if exempt := exemption(case):
         report("policy", exempt, 1.0)

@@ -94,6 +94,25 @@ def test_a_rejection_that_was_deleted_is_found_and_put_back(
     assert "rejected" in json.dumps(said(capsys))
 
 
+def test_a_rejection_signed_where_no_image_is_is_found_and_put_back(
+    at: TinyHome, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The second person of four eyes has the store, and nothing else; so has whoever deletes the no."""
+    shutil.rmtree(at.home.oci)
+    monkeypatch.setenv("HEADGATE_SIGNING_KEY", str(_key(at)))
+    before = set(at.store.list("evidence/"))
+    assert main(["approve", "tiny/1", "--reject", "--why", "it swears"]) == 0
+    (key,) = set(at.store.list("evidence/")) - before
+    at.store.delete(key)
+    capsys.readouterr()
+    assert main(["verify", "tiny/1", "--json"]) == 10
+    assert "this home has seen approval by" in json.dumps(said(capsys))
+    assert main(["stage", "tiny/1", "--json"]) == 10
+    assert "was removed from the store" in said(capsys)["error"]["what"]
+    main(["reconcile", "--apply"])
+    assert key in set(at.store.list("evidence/"))
+
+
 def test_a_version_whose_record_is_gone_is_wrong(at: TinyHome, capsys: pytest.CaptureFixture[str]) -> None:
     """It was published: it is not one that nobody ever released."""
     at.store.delete("versions/tiny/000001.json")

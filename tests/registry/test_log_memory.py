@@ -27,10 +27,11 @@ from registry.alias_log import (
 from registry.digest import Digest, canonical_json
 from registry.errors import InfrastructureError
 from registry.home import Home
-from registry.log_memory import LogMemory, RememberedStore, Seen
+from registry.log_memory import LogMemory, Seen
 from registry.memory_store import MemoryStore
 from registry.open_store import open_registry
 from registry.publish import publish
+from registry.remembered_store import RememberedStore
 from registry.store import Store
 from tests.simulators.json_values import mangled
 from tests.simulators.keys import signer_and_trust
@@ -43,7 +44,7 @@ TINY = ("tiny", "cpu")
 
 
 def seen_by_a_home(store: Store) -> RememberedStore:
-    return RememberedStore(store, LogMemory(MemoryStore({}), "seen/home"))
+    return RememberedStore(store, LogMemory(MemoryStore({}), "seen/home"), MemoryStore({}))
 
 
 def move(store: Store, number: int) -> None:
