@@ -1,6 +1,6 @@
 """Whether images and the store have the same evidence: in the local layout, and wherever it was attached.
 
-What only the store has is attached again; what only an image has, or this home remembers, was removed from the
+What only the store has is attached again. What only an image has, or this home remembers, was removed from the
 store, and is put back when a trusted key signed it. Nothing is ever removed.
 """
 
@@ -38,7 +38,9 @@ class AttachedReconciler:
         told: set[Digest] = set()  # statements about weights are about every version made of them
         for version in versions:
             seen = remembered(self.store, version)
-            yield from self._lost(version, seen, f"about {version.reference}, seen by this home before,", told)
+            yield from self._lost(
+                version, seen, f"about {version.reference}, seen by this home before,", told
+            )
             if self.layout.has(version.image):
                 yield from self._in_layout(version, told)
         for place in attachments(self.store):

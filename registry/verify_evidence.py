@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from registry.counting import is_satisfied
 from registry.digest import Digest
 from registry.errors import InfrastructureError, Refused
-from registry.evidence import UNSIGNED, Evidence, read_record, read_evidence, subjects_of
+from registry.evidence import UNSIGNED, Evidence, read_evidence, read_record, subjects_of
 from registry.oci_layout import OciLayout
 from registry.predicates import ALIAS_MOVE, RELEASE, WEIGHTS_SIGNATURE
 from registry.referrers import fallback_tag

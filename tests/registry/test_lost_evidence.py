@@ -1,4 +1,4 @@
-"""A rejection that is removed from the store is missed by every home that made or read it, image or no image."""
+"""A rejection removed from the store is missed by every home that made or read it, image or no image."""
 
 from __future__ import annotations
 
