@@ -1,7 +1,7 @@
 """Whether images and the store have the same evidence: in the local layout, and wherever it was attached.
 
-What only the store has is attached again. What only an image has, or this home remembers, was removed from the
-store, and is put back when a trusted key signed it. Nothing is ever removed.
+What only the store has is attached again. What only an image has, or this home remembers, was removed from
+the store, and is put back when a trusted key signed it. Nothing is ever removed.
 """
 
 from __future__ import annotations
