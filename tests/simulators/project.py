@@ -16,7 +16,7 @@ import sys
 import threading
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -191,10 +191,15 @@ class Project:
 
     def observed(self) -> dict[str, Any]:
         """The fleet as ``headgate status`` shows it."""
-        code, out, err = self.command("status", "--fleet", "test", "--json")
+        code, out, err = self.together().command("status", "--fleet", "test", "--json")
         assert code == 0, err
         observed: dict[str, Any] = json.loads(out.splitlines()[-1])["observed"]
         return observed
+
+    def weight(self) -> int | None:
+        """The share of requests that the canary of the last rollout gets."""
+        data = self.store.get("rollouts/test.json")
+        return json.loads(data)["weight"] if data else None
 
     def processes(self) -> list[int]:
         """The processes that carry this home's mark, the commands of this test aside."""
@@ -244,6 +249,14 @@ def failed(place: Project, **sections: dict[str, Any]) -> tuple[int, dict[str, A
     result = json.loads(out.splitlines()[-1])
     assert result["ok"] is False
     return code, result["error"]
+
+
+def until(condition: Callable[[], object], seconds: float = 60) -> None:
+    """Wait for a condition."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.05)
 
 
 @contextmanager
