@@ -25,7 +25,7 @@ def transfers(place: Project) -> list[str]:
 def test_a_plan_counts_bytes_and_transfers_none(place: Project) -> None:
     """Files, commit, room on the disk: all from the listing."""
     commit = place.push()
-    code, plan = fetched(place, "--dry-run")
+    code, plan = fetched(place.together(), "--dry-run")
     assert (code, plan["commit"]) == (0, commit)
     assert plan["to_transfer"] == plan["bytes"] == sum(plan["files"].values())
     assert plan["on_this_machine"] == 0
@@ -39,9 +39,9 @@ def test_what_was_fetched_is_here_for_a_release(place: Project) -> None:
     code, result = fetched(place)
     assert (code, result["licence"]) == (0, "mit")
     place.hub.requests.clear()
-    released(place)
+    released(place.together())
     assert transfers(place) == []
-    _, plan = fetched(place, "--dry-run")
+    _, plan = fetched(place.together(), "--dry-run")
     assert "model.safetensors" in plan["files"]
     assert plan["on_this_machine"] >= plan["files"]["model.safetensors"]
 
@@ -50,7 +50,7 @@ def test_a_model_larger_than_the_disk_is_said_in_the_plan(place: Project) -> Non
     """The listing's sizes are enough."""
     place.push()
     place.hub.lie = petabytes
-    code, result = fetched(place, "--dry-run")
+    code, result = fetched(place.together(), "--dry-run")
     assert code == 40
     assert "there is no room" in result["error"]["what"]
 

@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from registry.publish import get_version, list_versions
 from tests.simulators.project import Project, failed, released
+
+
+@pytest.fixture
+def place(place: Project) -> Project:
+    """One process for all of a test's commands: what they keep between them is test_release_command's."""
+    return place.together()
+
 
 FALLBACKS = {"fallbacks": [{"group_size": 64}, {"group_size": 32}]}
 
@@ -91,7 +99,7 @@ def test_a_version_is_made_again_bit_for_bit(place: Project) -> None:
     place.push()
     version = released(place)["version"]
     (place.folder / "calibration.jsonl").unlink()
-    code, result, _ = check(place, version)
+    code, result, _ = check(replace(place, apart=True), version)
     assert (code, result["identical"]) == (0, True)
     assert "quantize" in stages(place)
 

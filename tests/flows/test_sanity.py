@@ -5,10 +5,18 @@ from __future__ import annotations
 import json
 import shutil
 
+import pytest
+
 from registry.evidence import list_evidence
 from registry.key_ring import load_trust
 from registry.publish import get_version, list_versions
 from tests.simulators.project import ENGINES, Project, failed, released
+
+
+@pytest.fixture
+def place(place: Project) -> Project:
+    """One process for all of a test's commands: what they keep between them is test_release_command's."""
+    return place.together()
 
 
 def logs(place: Project) -> set[str]:

@@ -24,7 +24,7 @@ def test_a_version_whose_files_were_lost_is_promoted_from_the_weights_store(
         for name, value in server.environment.items():
             monkeypatch.setenv(name, value)
         monkeypatch.setenv("HEADGATE_WEIGHTS", f"s3://{BUCKET}/weights")
-        result = released(place, model={"uri": "./my model"})
+        result = released(place.together(), model={"uri": "./my model"})
         total = sum(map(len, model_files().values()))
         assert result["fetched"] == {"this machine": 0, "the weights store": 0, "the source": total}
         version = get_version(place.store, result["version"])

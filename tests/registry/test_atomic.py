@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -76,6 +77,24 @@ def test_a_writer_killed_at_any_moment_leaves_a_whole_file(tmp_path: Path) -> No
         if path.exists():
             content = path.read_bytes()
             assert content in {b"a" * 300_000, b"b" * 300_000}
+
+
+@pytest.mark.parametrize("write", [write_file, create_file])
+def test_content_is_on_the_disk_before_its_name_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, write: Callable[[Path, bytes], object]
+) -> None:
+    """For a loss of power: the new folder, the whole file while it has no name, the folder that names it."""
+    path = tmp_path / "deep" / "file"
+    flushed: list[tuple[str, bytes | None]] = []
+
+    def flush(descriptor: int) -> None:
+        target = Path(f"/proc/self/fd/{descriptor}").resolve()
+        assert not target.is_file() or target.read_bytes() == b"content"
+        flushed.append((target.name.partition("-")[0], path.read_bytes() if path.exists() else None))
+
+    monkeypatch.setattr(os, "fsync", flush)
+    write(path, b"content")
+    assert flushed == [(tmp_path.name.partition("-")[0], None), (".tmp", None), ("deep", b"content")]
 
 
 def test_a_secret_is_nobody_elses_from_its_first_byte(tmp_path: Path) -> None:

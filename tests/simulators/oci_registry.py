@@ -82,6 +82,7 @@ class RegistrySimulator:
 class _Handler(BaseHTTPRequestHandler):
     sim: RegistrySimulator
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # which holds a body back until the head is acknowledged: 40 ms
 
     def log_message(self, format: str, *arguments: object) -> None:
         del format, arguments

@@ -6,6 +6,7 @@ the registry, Envoy, the supervisor, Trivy.
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import shutil
@@ -15,14 +16,16 @@ import sys
 import threading
 import time
 import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 
+from cli.main import main
 from fleet.local_fleet import LocalFleet
 from registry.dir_store import DirStore
 from registry.home import Home
@@ -32,8 +35,10 @@ from tests.simulators.weights import safetensors
 ROOT = Path(__file__).resolve().parents[2]
 ENGINES = Path(__file__).resolve().parent / "engines"
 _COMMAND = """
+import os
 import signal
 import sys
+os.fsync = lambda _descriptor: None  # as in tests/conftest.py
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a test run in the background ignores it
 import tasks.engine_environment
 from pathlib import Path
@@ -62,13 +67,17 @@ def model_files(**simulate: Any) -> dict[str, bytes]:
 
 @dataclass(frozen=True)
 class Project:
-    """The folder, the hub, the gateway's port, the Prefect server its commands talk to, and the engines."""
+    """The folder, the hub, the gateway's port, the Prefect server its commands talk to, and the engines.
+
+    ``apart``: each command is a process of its own, which takes three seconds of imports.
+    """
 
     folder: Path
     hub: HubSimulator
     port: int
     api_url: str
     engines: Path = ENGINES
+    apart: bool = True
 
     @property
     def home(self) -> Home:
@@ -95,6 +104,10 @@ class Project:
     def with_engines(self, engines: Path) -> Project:
         """The same project, run with these engines."""
         return replace(self, engines=engines)
+
+    def together(self) -> Project:
+        """The same project, its commands run in this process: for what no second process has to see."""
+        return replace(self, apart=False)
 
     def values(self, **sections: dict[str, Any]) -> dict[str, Any]:
         """A spec's values, sections updated."""
@@ -155,6 +168,8 @@ class Project:
 
     def command(self, *arguments: str, timeout: float = 120) -> tuple[int, str, str]:
         """Run ``headgate ARGUMENTS``: exit code, standard output, standard error."""
+        if not self.apart:
+            return self._command_here(*arguments)
         process = self.start(*arguments)
         try:
             out, err = process.communicate(timeout=timeout)
@@ -163,12 +178,28 @@ class Project:
             raise
         return process.returncode, out, err
 
+    def _command_here(self, *arguments: str) -> tuple[int, str, str]:
+        out, err = io.StringIO(), io.StringIO()
+        with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
+            for name, value in self.environment().items():
+                patch.setenv(name, value)
+            for module in ("tasks.engine_environment", "tasks.engine_run"):
+                patch.setattr(f"{module}.ENGINES", self.engines)
+            patch.chdir(self.folder)
+            code = main([*arguments])
+        return code, out.getvalue(), err.getvalue()
+
     def observed(self) -> dict[str, Any]:
         """The fleet as ``headgate status`` shows it."""
-        code, out, err = self.command("status", "--fleet", "test", "--json")
+        code, out, err = self.together().command("status", "--fleet", "test", "--json")
         assert code == 0, err
         observed: dict[str, Any] = json.loads(out.splitlines()[-1])["observed"]
         return observed
+
+    def weight(self) -> int | None:
+        """The share of requests that the canary of the last rollout gets."""
+        data = self.store.get("rollouts/test.json")
+        return json.loads(data)["weight"] if data else None
 
     def processes(self) -> list[int]:
         """The processes that carry this home's mark, the commands of this test aside."""
@@ -218,6 +249,14 @@ def failed(place: Project, **sections: dict[str, Any]) -> tuple[int, dict[str, A
     result = json.loads(out.splitlines()[-1])
     assert result["ok"] is False
     return code, result["error"]
+
+
+def until(condition: Callable[[], object], seconds: float = 60) -> None:
+    """Wait for a condition."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.05)
 
 
 @contextmanager

@@ -104,6 +104,7 @@ class _Server(ThreadingHTTPServer):
 
 class _Proxy(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # which holds a body back until the head is acknowledged: 40 ms
     address: tuple[str, int]
     plan: Faults
     server: _Server
