@@ -7,6 +7,7 @@ import os
 import signal
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from registry.evidence import list_evidence
@@ -28,7 +29,7 @@ def asked(place: Project) -> list[tuple[str, int, int]]:
     found = []
     for path in sorted(newest.glob("evaluate_lm_eval-*/request.json"), key=lambda p: p.stat().st_mtime):
         request: dict[str, Any] = json.loads(path.read_text())
-        looks = [name for name in os.listdir(request["looks_dir"]) if name.endswith(".json")]
+        looks = list(Path(request["looks_dir"]).glob("*.json"))
         found.append((request["model"], len(request["looks"]), len(looks)))
     return found
 
