@@ -39,9 +39,10 @@ class Limits:
 
 @dataclass(frozen=True, kw_only=True)
 class _Figure:
-    """One figure: its noise and its limit per token, what a value means and how it is said."""
+    """One figure: its noise and limit per token, what such a value means to people, and how it is said."""
 
     name: str
+    words: str
     noise: float
     limit: float
     means: Callable[[float], float]
@@ -76,15 +77,16 @@ def judge_fidelity(
 def _judge_kl(seen: Comparison, noise: Comparison, limits: Limits, alpha: float) -> Finding:
     figure = _Figure(
         name="kl",
+        words="KL per token",
         noise=noise.mean(noise.kl),
         limit=limits.kl,
         means=float,
-        says=lambda value: f"KL {value:.4f} nats",
+        says=lambda value: f"{value:.4f} nats",
     )
     covered = seen.mean(seen.covered)
     known = f"the tokens compared hold {100 * covered:.1f} % of the baseline's probability"
     if covered < limits.coverage:
-        known += f", less than the {100 * limits.coverage:g} % that a verdict needs"
+        known += f", less than the {100 * limits.coverage:g} % that a verdict on KL needs; the others hold"
     bounds = bounds_by_text(seen.kl - noise.kl, seen.places, alpha)
     return _finding(figure, bounds, seen, known, covered >= limits.coverage)
 
@@ -92,10 +94,11 @@ def _judge_kl(seen: Comparison, noise: Comparison, limits: Limits, alpha: float)
 def _judge_agreement(seen: Comparison, noise: Comparison, limits: Limits, alpha: float) -> Finding:
     figure = _Figure(
         name="agreement",
+        words="same likeliest token",
         noise=noise.mean(noise.differing),
         limit=1 - limits.agreement,
         means=lambda value: 1 - value,
-        says=lambda value: f"same likeliest token {100 * (1 - value):.2f} %",
+        says=lambda value: f"{100 * (1 - value):.2f} %",
     )
     return _finding(figure, bounds_by_text(seen.differing - noise.differing, seen.places, alpha), seen)
 
@@ -104,10 +107,11 @@ def _judge_perplexity(seen: Comparison, noise: Comparison, limits: Limits, alpha
     drift = noise.mean(noise.loss)  # of the noise it is its size that counts, not its direction
     figure = _Figure(
         name="perplexity",
+        words="ratio of perplexities",
         noise=abs(drift),
         limit=math.log(limits.perplexity),
         means=_ratio,
-        says=lambda value: f"perplexity ratio {_ratio(value):.4f}",
+        says=lambda value: f"{_ratio(value):.4f}",
     )
     excess = seen.loss - math.copysign(1, drift) * noise.loss
     return _finding(figure, bounds_by_text(excess, seen.places, alpha), seen)
@@ -119,10 +123,11 @@ def _finding(
     outcome, why = _placed(figure, bounds)
     if not measured:
         outcome, why = Outcome.INCONCLUSIVE, ""
-    value, lower, upper = (figure.noise + v for v in (bounds.estimate, bounds.lower, bounds.upper))
+    value = figure.noise + bounds.estimate
+    low, high = sorted((figure.noise + bounds.lower, figure.noise + bounds.upper), key=figure.means)
     said = (
-        f"{figure.says(value)} over {seen.places.sum():.0f} tokens of {seen.places.size} texts",
-        f"its bounds: {figure.says(lower)}, {figure.says(upper)}",
+        f"{figure.words}: {figure.says(value)}, between {figure.says(low)} and {figure.says(high)}",
+        f"over {seen.places.sum():.0f} tokens of {seen.places.size} texts",
         f"the baseline with itself: {figure.says(figure.noise)}",
         known,
         why,

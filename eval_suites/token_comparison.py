@@ -7,13 +7,13 @@ weights spread it out: there 20 tokens cover 2 %, and the bound is 75 times too 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from eval_suites.token_logprobs import ZERO, TextLogprobs
+from eval_suites.token_logprobs import ZERO, Logprobs, TextLogprobs
 
 Figures = NDArray[np.float64]
 
@@ -22,7 +22,7 @@ _TAIL = 1e-6  # least probability of all other tokens together: a sum of float32
 
 @dataclass(frozen=True)
 class Comparison:
-    """Sums over the places of each of m texts, arrays [m].
+    """Sums over the new places of each of m texts, arrays [m].
 
     ``kl`` is a lower bound on KL(baseline || other), in nats; ``differing`` counts other likeliest tokens;
     ``loss`` is what the other loses in log-likelihood; ``covered`` the baseline's probability on tokens that
@@ -41,14 +41,15 @@ class Comparison:
 
 
 def compare(baseline: Sequence[TextLogprobs], other: Sequence[TextLogprobs]) -> Comparison:
-    """What each text shows; those of a single token show nothing and are left out.
+    """What each text shows at places that no text before it had; texts without such places are left out.
 
-    KL is summed over the tokens that both name and one bucket for all others. Joining tokens never adds to KL
-    (data processing inequality), so it is a lower bound whatever the others are. Raises ValueError for other
-    texts.
+    What a model expects depends on the tokens before alone, so items of one template ask the same question at
+    every place up to where they part, and only the first of them counts. KL is summed over the tokens that
+    both name and one bucket for all others: joining tokens never adds to KL (data processing inequality), so
+    it is a lower bound whatever the others are. Raises ValueError where the two are about other tokens.
     """
-    pairs = [(before, after) for before, after in zip(baseline, other, strict=True) if before.places]
-    rows = [_sums(before, after) for before, after in pairs]
+    triples = zip(baseline, other, _asked_before(baseline), strict=True)
+    rows = [_sums(before, after, start) for before, after, start in triples if start < before.places]
     return Comparison(*np.array(rows, np.float64).reshape(-1, 5).T)
 
 
@@ -62,23 +63,37 @@ def first_difference(baseline: TextLogprobs, other: TextLogprobs) -> int | None:
     return None if before.size == after.size else common
 
 
-def _sums(before: TextLogprobs, after: TextLogprobs) -> tuple[float, float, float, float, float]:
+def _asked_before(texts: Iterable[TextLogprobs]) -> Iterator[int]:
+    """Of each text, how many of its places, from the first on, follow tokens that another text began with."""
+    nodes: dict[
+        tuple[int, int], int
+    ] = {}  # a tree of beginnings: (number of a node, token) to number of a node
+    for text in texts:
+        node, known = 0, 0
+        for token in text.tokens[:-1].tolist():
+            known += (node, token) in nodes
+            node = nodes.setdefault((node, token), len(nodes) + 1)
+        yield known
+
+
+def _sums(before: TextLogprobs, after: TextLogprobs, start: int) -> tuple[float, float, float, float, float]:
     if first_difference(before, after) is not None:
         raise ValueError("probabilities of different tokens cannot be compared")
-    same = (before.ids[:, :, None] == after.ids[:, None, :]) & (before.logprobs > ZERO)[:, :, None]
+    ids, logprobs, other_logprobs = before.ids[start:], before.logprobs[start:], after.logprobs[start:]
+    same = (ids[:, :, None] == after.ids[start:, None, :]) & (logprobs > ZERO)[:, :, None]
     shared = same.any(axis=2)
-    log_p = before.logprobs.astype(np.float64)
-    log_q = np.take_along_axis(after.logprobs, same.argmax(axis=2), axis=1).astype(np.float64)
+    log_p = logprobs.astype(np.float64)
+    log_q = np.take_along_axis(other_logprobs, same.argmax(axis=2), axis=1).astype(np.float64)
     p, q = (np.where(shared, np.exp(logs), 0.0) for logs in (log_p, log_q))
     kl = _bucketed_kl(p, q, log_p - log_q)
-    loss = before.actual.astype(np.float64) - after.actual
-    agreed = _agreed(before, after, same)
-    return before.places, float(kl.sum()), float((~agreed).sum()), float(loss.sum()), float(p.sum())
+    loss = before.actual[start:].astype(np.float64) - after.actual[start:]
+    agreed = _agreed(logprobs, other_logprobs, same)
+    return len(ids), float(kl.sum()), float((~agreed).sum()), float(loss.sum()), float(p.sum())
 
 
-def _agreed(before: TextLogprobs, after: TextLogprobs, same: NDArray[np.bool_]) -> NDArray[np.bool_]:
+def _agreed(before: Logprobs, after: Logprobs, same: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Per place, whether a likeliest token of one is one of the other: bfloat16 logits tie now and then."""
-    tops = [text.logprobs == text.logprobs[:, :1] for text in (before, after)]
+    tops = [logprobs == logprobs[:, :1] for logprobs in (before, after)]
     return np.asarray((same & tops[0][:, :, None] & tops[1][:, None, :]).any(axis=(1, 2)))
 
 

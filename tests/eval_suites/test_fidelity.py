@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache
@@ -73,11 +74,22 @@ def test_a_little_noise_passes_and_much_fails() -> None:
     verdict = judged(said(1.5, seed=5))
     assert outcomes(verdict) == ["fail", "fail", "fail"]
     assert verdict.failure_class is FailureClass.MODEL
-    for name, words in (("kl", "KL 0."), ("agreement", "same likeliest token"), ("perplexity", "ratio 1.")):
+    for name, words in (
+        ("kl", "KL per token: 0."),
+        ("agreement", "same likeliest token: "),
+        ("perplexity", "ratio of perplexities: 2."),
+    ):
         message = finding(verdict, name).message
         assert words in message
         assert "tokens of 150 texts" in message
         assert "beyond the limit" in message
+
+
+def test_a_sentence_says_where_the_true_figure_lies() -> None:
+    """The smaller bound first, also where more is better."""
+    for found in judged(said(0.4, seed=5)).findings:
+        value, low, high = (float(number) for number in re.findall(r"\d+\.\d+", found.message)[:3])
+        assert low < value < high
 
 
 def test_more_damage_never_looks_better() -> None:
@@ -145,7 +157,7 @@ def test_without_coverage_kl_says_nothing_and_the_others_do() -> None:
     args = (said(0, k=1), said(1.5, seed=5, k=1), said(0, k=1), LIMITS, 0.05)
     verdict = judge_fidelity(*args)
     assert outcomes(verdict) == ["inconclusive", "fail", "fail"]
-    assert "less than the 90 % that a verdict needs" in finding(verdict, "kl").message
+    assert "less than the 90 % that a verdict on KL needs" in finding(verdict, "kl").message
     sound = judge_fidelity(said(0, k=1), said(0, k=1), said(0, k=1), LIMITS, 0.05)
     assert outcomes(sound) == ["inconclusive", "pass", "pass"]
 
@@ -204,8 +216,8 @@ def test_figures_that_no_number_can_hold_are_no_surprise() -> None:
 
 
 def test_error_rates_at_the_limit() -> None:
-    """100 of 400 texts at a time, whose true figures equal the limits: alpha is 5 %, of 80 draws."""
-    population = [said(noise, seed, 400) for noise, seed in ((0, 0), (0.6, 5), (0.1, 6))]
+    """100 of 600 texts at a time, whose true figures equal the limits: alpha is 5 %, of 80 draws."""
+    population = [said(noise, seed, 600) for noise, seed in ((0, 0), (0.6, 5), (0.1, 6))]
     seen, noise = (compare(population[0], other) for other in population[1:])
     limits = Limits(
         kl=seen.mean(seen.kl) - noise.mean(noise.kl),
@@ -215,7 +227,7 @@ def test_error_rates_at_the_limit() -> None:
     random = np.random.default_rng(3)
     verdicts = []
     for _ in range(80):
-        drawn = random.integers(0, 400, 100)
+        drawn = random.choice(600, 100, replace=False)
         base, candidate, again = ([side[at] for at in drawn] for side in population)
         verdicts.append(judge_fidelity(base, candidate, again, limits, 0.05))
     for name in ("kl", "agreement", "perplexity"):

@@ -35,7 +35,7 @@ def test_each_item_is_joined_with_its_right_answer(facts: Suite) -> None:
 
 def test_an_answer_may_be_written_out(tmp_path: Path) -> None:
     """Instead of its index."""
-    rows = [{"q": f"Item {n}", "w": "yes"} for n in range(2)]
+    rows: list[dict[str, object]] = [{"q": f"Item {n}", "w": "yes"} for n in range(2)]
     assert sorted(probe_texts(write(tmp_path, rows), 0)) == ["Item 0 yes", "Item 1 yes"]
 
 

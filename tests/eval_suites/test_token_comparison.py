@@ -115,6 +115,27 @@ def test_texts_of_one_token_show_nothing() -> None:
     assert compare([alone], [alone]).places.size == 0
 
 
+def test_what_was_asked_before_does_not_count_again() -> None:
+    """A template is the same question in every item: here three, and the last item is the first once more."""
+    texts = [[1, 2, 3, 4], [1, 2, 3, 5, 6], [1, 2, 7], [8, 2, 3], [1, 2, 3, 4]]
+    logits = [drawn(number, len(tokens) - 1) for number, tokens in enumerate(texts)]
+    before = [told(tokens, table) for tokens, table in zip(texts, logits, strict=True)]
+    after = [told(tokens, -table) for tokens, table in zip(texts, logits, strict=True)]
+    result = compare(before, after)
+    assert result.places.tolist() == [3, 1, 2]
+    alone = compare([told([5, 6], logits[1][-1:])], [told([5, 6], -logits[1][-1:])])
+    assert (result.kl[1], result.loss[1]) == pytest.approx((alone.kl[0], alone.loss[0]), rel=1e-5)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.lists(st.integers(0, 2), min_size=1, max_size=5), max_size=8))
+def test_every_beginning_counts_once(texts: list[list[int]]) -> None:
+    """As many places as there are different beginnings that something follows."""
+    said = [told(tokens, drawn(0, len(tokens) - 1)) for tokens in texts]
+    beginnings = {tuple(tokens[:end]) for tokens in texts for end in range(1, len(tokens))}
+    assert compare(said, said).places.sum() == len(beginnings)
+
+
 @pytest.mark.parametrize(
     ("one", "two", "place"),
     [([1, 2, 3], [1, 2, 3], None), ([1, 2, 3], [1, 4, 3], 1), ([1, 2], [1, 2, 3], 2), ([1], [2], 0)],
