@@ -98,8 +98,7 @@ def _agreed(before: Logprobs, after: Logprobs, same: NDArray[np.bool_]) -> NDArr
 
 
 def _bucketed_kl(p: Figures, q: Figures, log_ratio: Figures) -> Figures:
-    """[n] from [n, k]: over the tokens with p > 0 and one bucket, both distributions made to sum up to 1."""
+    """[n] from [n, k]: over the tokens with p > 0 and one bucket for the rest, never negative."""
     tail_p, tail_q = (np.maximum(1 - shares.sum(axis=1), _TAIL) for shares in (p, q))
-    all_p, all_q = p.sum(axis=1) + tail_p, q.sum(axis=1) + tail_q
-    raw = (p * log_ratio).sum(axis=1) + tail_p * np.log(tail_p / tail_q)
-    return np.asarray(np.maximum(raw / all_p + np.log(all_q / all_p), 0.0))
+    kl = (p * log_ratio).sum(axis=1) + tail_p * np.log(tail_p / tail_q)
+    return np.asarray(np.maximum(kl, 0.0))

@@ -149,6 +149,7 @@ def test_noise_counts_by_its_size_whatever_its_direction(favour: float) -> None:
     assert (noise.mean(noise.loss) > 0) is (favour < 0)
     assert found.baseline == pytest.approx(np.exp(abs(noise.mean(noise.loss))))
     assert found.bound == pytest.approx(1.15 * (found.baseline or 0))
+    assert found.candidate == pytest.approx(1)
     assert found.outcome is Outcome.PASS
 
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from eval_suites.ratio_bounds import bounds_by_text
+from eval_suites.ratio_bounds import _unskewed, bounds_by_text
 
 FIGURES = st.lists(st.floats(-5, 5), min_size=2, max_size=40)
 
@@ -63,6 +63,15 @@ def test_bounds_mirror(sums: list[float]) -> None:
     values, places = np.array(sums), np.ones(len(sums))
     bounds, mirrored = bounds_by_text(values, places, 0.05), bounds_by_text(-values, places, 0.05)
     assert (mirrored.lower, mirrored.upper) == pytest.approx((-bounds.upper, -bounds.lower), abs=1e-6)
+
+
+@given(st.floats(-3, 3), st.floats(-0.5, 0.5))
+def test_the_transformation_is_that_of_hall(quantile: float, skewness: float) -> None:
+    """T + s/3 T^2 + s^2/27 T^3 + s/6 is normal, where s is the skewness over sqrt(m)."""
+    t = _unskewed(quantile, skewness)
+    assert t + skewness / 3 * t**2 + skewness**2 / 27 * t**3 + skewness / 6 == pytest.approx(
+        quantile, abs=1e-4
+    )
 
 
 def test_a_single_text_has_no_spread() -> None:
