@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from cli import prefect_settings
+from cli import prefect_server
 from cli.display import Display, print_json, print_table
 from cli.releases import Json
 
@@ -23,7 +23,7 @@ def fetch(
     from flows.spec import load_spec
 
     loaded = load_spec(spec)
-    prefect_settings.apply()
+    prefect_server.connect()
     from flows.fetch import fetch as flow
 
     with Display(bars=not as_json):

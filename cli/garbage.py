@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from cli import prefect_settings
+from cli import prefect_server
 from cli.aliases import Why
 from cli.display import Display, print_json, print_table, say
 from cli.registry_access import Reference, RegistryAccess
@@ -44,7 +44,7 @@ def gc(
 
     What no version names goes from the weights store, too. Exits with 40 when that could not be looked at.
     """
-    prefect_settings.apply()
+    prefect_server.connect()
     from flows.collect_garbage import collect_garbage as flow
 
     with Display(bars=not as_json):
@@ -109,7 +109,7 @@ def reconcile(
 
     Exits with 10 when some of it is left, with 40 when none is and a place could not be looked at.
     """
-    prefect_settings.apply()
+    prefect_server.connect()
     from flows.reconcile import reconcile as flow
 
     with Display(bars=not as_json):

@@ -1,7 +1,7 @@
-"""How Prefect behaves under the command line: quiet on the terminal, patient while its own server starts.
+"""How Prefect behaves under the command line: quiet on the terminal, patient while a server starts.
 
 Imported before Prefect is, because Prefect reads its settings from the environment at import. Whatever the
-user has set wins. Without PREFECT_API_URL, Prefect starts a server of its own for the command's length.
+user has set wins.
 """
 
 from __future__ import annotations

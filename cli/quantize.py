@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from cli import prefect_settings
+from cli import prefect_server
 from cli.display import Display, print_json, say
 from cli.releases import Json
 from registry.errors import GateFailed, Inconclusive
@@ -21,7 +21,7 @@ def quantize(
     Ends with 0 when they are the same, 10 when they are not, 13 when they are not and were made on another
     device or by other packages, which may be why. Nothing is published.
     """
-    prefect_settings.apply()
+    prefect_server.connect()
     from flows.reproduce import reproduce as flow
 
     with Display(bars=not as_json):

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from cli import prefect_settings
+from cli import prefect_server
 from cli.display import Display, print_json, print_table
 from cli.releases import Json
 
@@ -24,7 +24,7 @@ def quickstart(
 ) -> None:
     """Release v1, roll out v2 behind a canary, and see v3 rejected: real engines, gates and gateway."""
     started = time.monotonic()
-    prefect_settings.apply()
+    prefect_server.connect()
     from examples.quickstart.walkthrough import walk
 
     with Display(bars=not as_json):

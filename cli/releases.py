@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from cli import prefect_settings
+from cli import prefect_server
 from cli.display import Display, print_json, print_table
 from tasks.disk import sizes_in_words
 
@@ -22,7 +22,7 @@ def release(
     from flows.spec import load_spec
 
     loaded = load_spec(spec)
-    prefect_settings.apply()
+    prefect_server.connect()
     from flows.release import release as flow
 
     with Display(bars=not as_json):
@@ -48,7 +48,7 @@ def promote(
     from flows.spec import load_spec
 
     rollout = load_spec(spec).rollout if spec else None
-    prefect_settings.apply()
+    prefect_server.connect()
     from flows.promote import promote as flow
 
     with Display(bars=not as_json):

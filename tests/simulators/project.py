@@ -137,7 +137,7 @@ class Project:
             **inherited,
             "HEADGATE_HOME": str(self.home.root),
             "HF_ENDPOINT": self.hub.endpoint,
-            "PREFECT_API_URL": self.api_url,
+            "PREFECT_API_URL": self.api_url,  # empty: commands start a server of their own
             "PYTHONPATH": str(ROOT),
         }
 
