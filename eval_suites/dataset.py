@@ -76,7 +76,8 @@ def _problems(task: TaskSpec, rows: Sequence[Row]) -> Iterator[str]:
 
 
 def _used_fields(task: TaskSpec) -> list[str]:
-    return [*task.prompt_fields, *([task.choices] if task.choices else []), task.answer]
+    named = [task.choices, task.answer, task.cluster]
+    return [*task.prompt_fields, *(field for field in named if field)]
 
 
 def _row_problems(task: TaskSpec, row: Row) -> Iterator[str]:
@@ -84,7 +85,7 @@ def _row_problems(task: TaskSpec, row: Row) -> Iterator[str]:
     if absent:
         yield f"has no field {', '.join(map(repr, absent))}; it has {', '.join(map(repr, row))}"
         return
-    for field in task.prompt_fields:
+    for field in (*task.prompt_fields, *([task.cluster] if task.cluster else [])):
         if not _is_scalar(row[field]):
             yield f"field {field!r} is no text or number: {row[field]!r}"
     answer = row[task.answer]

@@ -1,25 +1,32 @@
 """The quality gate: a candidate's report against each baseline's, task by task, as one Verdict.
 
 Every task has to hold against every baseline (intersection-union), so alpha needs no correction: a
-candidate that truly loses the margin somewhere passes at most with alpha. Before anything is compared,
-the measurement itself is judged: all requested items scored, the same items, the same prompts, and a
-baseline that knows something. Pure; running models is left to tasks, the statistics to ``judging``.
+candidate that truly loses the margin somewhere passes at most with alpha. The items come in the order of a
+plan, and the judge looks after each batch of them (``judging.looks``): the first look that decides is the
+answer, however many items were asked beyond it. Before anything is compared, the measurement itself is
+judged: all items scored that were asked, the same items, the same prompts, and a baseline that knows
+something. Pure; running models is left to tasks, the statistics to ``judging``.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 
-from eval_suites.report import EvalReport, pair
+import numpy as np
+
+from eval_suites.plan import Plan
+from eval_suites.report import EvalReport, Item, pair
 from eval_suites.suite import EvalTask, Suite
-from judging.paired import PairedResult, above_chance, non_inferiority
+from judging.looks import boundaries
+from judging.paired import PairedResult, above_chance, decide, non_inferiority, tally_of
 from judging.verdict import FailureClass, Finding, Outcome, Verdict
 
 CANDIDATE = "candidate"
 
 
-def judge(suite: Suite, candidate: EvalReport, baselines: Mapping[str, EvalReport]) -> Verdict:
+def judge(suite: Suite, plan: Plan, candidate: EvalReport, baselines: Mapping[str, EvalReport]) -> Verdict:
     """The verdict on a candidate; a finding per task and baseline, named ``baseline/task``.
 
     Without any baseline a task passes if the candidate beats chance, and the finding says that nothing
@@ -27,21 +34,28 @@ def judge(suite: Suite, candidate: EvalReport, baselines: Mapping[str, EvalRepor
     """
     findings: list[Finding] = []
     for task in suite.tasks:
-        broken = _broken(task, CANDIDATE, candidate)
+        broken = _broken(task, CANDIDATE, plan, candidate)
         if broken:
             findings.append(broken)
         elif not baselines:
             findings.append(_alone(task, candidate, suite.alpha))
         else:
             findings += (
-                _against(task, name, baseline, candidate, suite.alpha) for name, baseline in baselines.items()
+                _against(task, name, plan, baseline, candidate, suite.alpha)
+                for name, baseline in baselines.items()
             )
     return Verdict.of(findings)
 
 
-def is_complete(suite: Suite, report: EvalReport) -> bool:
-    """Whether every requested item has a proper score; only such a report is worth keeping for later."""
-    return not any(_broken(task, CANDIDATE, report) for task in suite.tasks)
+def is_decided(verdict: Verdict) -> bool:
+    """Whether more items of the candidate would change nothing: it has failed, or nothing is left open."""
+    open_yet = [f for f in verdict.findings if f.outcome is Outcome.INCONCLUSIVE]
+    return verdict.outcome is not Outcome.INCONCLUSIVE or any(f.failure_class for f in open_yet)
+
+
+def is_complete(suite: Suite, plan: Plan, report: EvalReport) -> bool:
+    """Whether every item that was asked has a proper score; only such a report is worth keeping."""
+    return not any(_broken(task, CANDIDATE, plan, report) for task in suite.tasks)
 
 
 def describe(task: str, against: str) -> str:
@@ -49,33 +63,64 @@ def describe(task: str, against: str) -> str:
     return task if against == CANDIDATE else f"{task} against {against}"
 
 
-def _against(task: EvalTask, name: str, baseline: EvalReport, candidate: EvalReport, alpha: float) -> Finding:
+def _against(
+    task: EvalTask, name: str, plan: Plan, baseline: EvalReport, candidate: EvalReport, alpha: float
+) -> Finding:
+    looks = min(baseline.looks, candidate.looks)
+    asked = plan.asked(task.name, looks)
+    before, after = baseline.of(task.name, asked), candidate.of(task.name, asked)
     unfit = (
-        _broken(task, name, baseline)
-        or _unpaired(task, name, baseline, candidate)
-        or _insensitive(task, name, baseline, candidate, alpha)
+        _broken(task, name, plan, baseline)
+        or _unpaired(task, name, before, after)
+        or _insensitive(task, name, baseline, alpha)
     )
-    if unfit:
-        return unfit
-    result = non_inferiority(baseline.values(task.name), candidate.values(task.name), task.spec.margin, alpha)
+    return unfit or _compared(task, name, _looked(task, plan, before, after, alpha), alpha)
+
+
+@dataclass(frozen=True)
+class _Look:
+    """What the judge saw at the look that ended it, and the mean scores of the items it had by then."""
+
+    result: PairedResult
+    baseline: float
+    candidate: float
+
+
+def _looked(
+    task: EvalTask, plan: Plan, before: tuple[Item, ...], after: tuple[Item, ...], alpha: float
+) -> _Look:
+    """The first look that decides, else the last of these. There are items to look at."""
+    counts = sorted({len(plan.asked(task.name, n + 1)) for n in range(len(plan.looks))} - {0})
+    clusters = [task.cluster_of(item.doc_id) for item in after]
+    baseline, candidate = (np.array([item.value for item in items]) for items in (before, after))
+    margin = task.spec.margin
+    for n, z in zip(counts, boundaries([count / task.items for count in counts], alpha), strict=True):
+        tally = tally_of(candidate[:n] - baseline[:n], clusters[:n])
+        if n >= len(after) or decide(tally, margin, z) is not Outcome.INCONCLUSIVE:
+            break
+    result = non_inferiority(baseline[:n], candidate[:n], margin, alpha, clusters=clusters[:n], z=z)
+    return _Look(result, float(baseline[:n].mean()), float(candidate[:n].mean()))
+
+
+def _compared(task: EvalTask, name: str, look: _Look, alpha: float) -> Finding:
     return Finding(
         name=f"{name}/{task.name}",
-        outcome=result.outcome,
-        message=f"{describe(task.name, name)}: {_sentence(result, task, baseline, candidate, alpha)}",
-        baseline=_accuracy(baseline, task),
-        candidate=_accuracy(candidate, task),
+        outcome=look.result.outcome,
+        message=f"{describe(task.name, name)}: {_sentence(look, task, alpha)}",
+        baseline=look.baseline,
+        candidate=look.candidate,
         bound=-task.spec.margin,
-        failure_class=FailureClass.MODEL if result.outcome is Outcome.FAIL else None,
+        failure_class=FailureClass.MODEL if look.result.outcome is Outcome.FAIL else None,
     )
 
 
-def _broken(task: EvalTask, name: str, report: EvalReport) -> Finding | None:
-    """An error if a report does not hold every requested item with a score between 0 and 1."""
-    values = report.values(task.name)
-    requested = max(report.requested.get(task.name, 0), task.items)  # an engine may have asked for fewer
+def _broken(task: EvalTask, name: str, plan: Plan, report: EvalReport) -> Finding | None:
+    """An error if a report does not hold every item that was asked, with a score between 0 and 1."""
+    asked = plan.asked(task.name, report.looks)
+    values = [item.value for item in report.of(task.name, asked)]
     wrong = sum(not 0 <= value <= 1 for value in values)
-    if len(values) < requested:
-        said = f"only {len(values)} of {requested} requested items were scored"
+    if not asked or len(values) < len(asked):
+        said = f"only {len(values)} of {len(asked) or task.items} requested items were scored"
     elif wrong:
         said = f"{wrong} of {len(values)} scores are no number between 0 and 1"
     else:
@@ -84,9 +129,9 @@ def _broken(task: EvalTask, name: str, report: EvalReport) -> Finding | None:
     return _error(task, name, f"{said} in {whose}; evaluate again", FailureClass.INFRA)
 
 
-def _unpaired(task: EvalTask, name: str, baseline: EvalReport, candidate: EvalReport) -> Finding | None:
+def _unpaired(task: EvalTask, name: str, before: tuple[Item, ...], after: tuple[Item, ...]) -> Finding | None:
     """An error if the two runs did not ask the same items with the same prompts."""
-    pairing = pair(baseline.items[task.name], candidate.items[task.name])
+    pairing = pair(before, after)
     if pairing.unmatched:
         said = (
             f"{len(pairing.unmatched)} items differ between the two runs, first item {pairing.unmatched[0]}"
@@ -99,39 +144,33 @@ def _unpaired(task: EvalTask, name: str, baseline: EvalReport, candidate: EvalRe
     return None
 
 
-def _insensitive(
-    task: EvalTask, name: str, baseline: EvalReport, candidate: EvalReport, alpha: float
-) -> Finding | None:
+def _insensitive(task: EvalTask, name: str, baseline: EvalReport, alpha: float) -> Finding | None:
     """Inconclusive if the baseline is not clearly more than the margin above chance.
 
     Otherwise a candidate that knows nothing would be within the margin of it. Clinical trials call this
     assay sensitivity (ICH E10, 1.5).
     """
-    spec = task.spec
-    if spec.chance + spec.margin < 1 and above_chance(
-        baseline.values(task.name), spec.chance + spec.margin, alpha
-    ):
+    spec, values = task.spec, _values(baseline, task)
+    if spec.chance + spec.margin < 1 and above_chance(values, spec.chance + spec.margin, alpha):
         return None
     return Finding(
         name=f"{name}/{task.name}",
         outcome=Outcome.INCONCLUSIVE,
         message=(
-            f"{describe(task.name, name)}: {name} scores {_percent(_accuracy(baseline, task))}, not clearly"
+            f"{describe(task.name, name)}: {name} scores {_percent(_mean(values))}, not clearly"
             f" more than guessing ({_percent(spec.chance)}) plus the margin ({_percent(spec.margin)}), so a"
             " model that knows nothing would pass; choose a suite this model can answer"
         ),
-        baseline=_accuracy(baseline, task),
-        candidate=_accuracy(candidate, task),
+        baseline=_mean(values),
         bound=spec.chance + spec.margin,
         failure_class=FailureClass.CONFIG,
     )
 
 
 def _alone(task: EvalTask, candidate: EvalReport, alpha: float) -> Finding:
-    chance = task.spec.chance
-    knows = above_chance(candidate.values(task.name), chance, alpha)
-    said = f"{_percent(_accuracy(candidate, task))} of {len(candidate.values(task.name))} items"
-    against = f"guessing ({_percent(chance)})"
+    chance, values = task.spec.chance, _values(candidate, task)
+    knows = above_chance(values, chance, alpha)
+    said, against = f"{_percent(_mean(values))} of {len(values)} items", f"guessing ({_percent(chance)})"
     return Finding(
         name=f"{CANDIDATE}/{task.name}",
         outcome=Outcome.PASS if knows else Outcome.INCONCLUSIVE,
@@ -140,7 +179,7 @@ def _alone(task: EvalTask, candidate: EvalReport, alpha: float) -> Finding:
             if knows
             else f"{task.name}: {said}, not clearly above {against}; choose a suite this model can answer"
         ),
-        candidate=_accuracy(candidate, task),
+        candidate=_mean(values),
         bound=chance,
         failure_class=None if knows else FailureClass.CONFIG,
     )
@@ -155,15 +194,14 @@ def _error(task: EvalTask, name: str, message: str, failure: FailureClass) -> Fi
     )
 
 
-def _sentence(
-    result: PairedResult, task: EvalTask, baseline: EvalReport, candidate: EvalReport, alpha: float
-) -> str:
-    before, after = _percent(_accuracy(baseline, task)), _percent(_accuracy(candidate, task))
+def _sentence(look: _Look, task: EvalTask, alpha: float) -> str:
+    result, before, after = look.result, _percent(look.baseline), _percent(look.candidate)
+    of_all = "" if result.n == task.items else f" of {task.items}"
     return "; ".join(
         (
             f"{after} after {before}, {_points(result.estimate)} points",
             f"one-sided {100 * (1 - alpha):.4g} % bounds {_points(result.lower)} and {_points(result.upper)}",
-            f"{result.flips} flips ({result.lost} lost, {result.gained} gained) in {result.n} items",
+            f"{result.flips} flips ({result.lost} lost, {result.gained} gained) in {result.n}{of_all} items",
             *_conclusion(result, task.spec.margin),
         )
     )
@@ -180,8 +218,11 @@ def _conclusion(result: PairedResult, margin: float) -> Iterator[str]:
         yield f"too few items to place the loss on one side of {allowed}; {needed} would, at these rates"
 
 
-def _accuracy(report: EvalReport, task: EvalTask) -> float:
-    values = report.values(task.name)
+def _values(report: EvalReport, task: EvalTask) -> tuple[float, ...]:
+    return tuple(item.value for item in report.items.get(task.name, ()))
+
+
+def _mean(values: tuple[float, ...]) -> float:
     return math.fsum(values) / len(values)
 
 

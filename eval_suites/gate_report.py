@@ -50,7 +50,8 @@ def _table(verdict: Verdict) -> Iterator[str]:
 def _how_to_read(suite: Suite) -> Iterator[str]:
     yield (
         f"Passing means: the one-sided {100 * (1 - suite.alpha):.4g} % lower bound of each paired difference"
-        " lies above minus the margin. Failing means: the upper bound lies below it."
+        " lies above minus the margin. Failing means: the upper bound lies below it. The bounds hold for all"
+        " looks together, so a task is asked no more items than it takes to decide."
     )
 
 

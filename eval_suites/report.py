@@ -26,14 +26,14 @@ class Item:
 
 @dataclass(frozen=True)
 class EvalReport:
-    """Per task: the items in the order of doc_id, each at most once, and how many were requested."""
+    """Per task the items in the order of doc_id, each at most once, and how many looks were asked."""
 
     items: Mapping[str, tuple[Item, ...]]
-    requested: Mapping[str, int]
+    looks: int = 0
 
     @classmethod
     def from_engine(cls, result: Mapping[str, Any]) -> EvalReport:
-        """Read ``samples`` and ``requested``; raises InfrastructureError if the result has another form."""
+        """Read ``samples`` and ``looks``; raises InfrastructureError if the result has another form."""
         try:
             return cls.from_json(result)
         except (KeyError, TypeError, ValueError) as error:
@@ -51,17 +51,28 @@ class EvalReport:
             item = _item(sample)
             if items.setdefault(str(sample["task"]), {}).setdefault(item.doc_id, item) is not item:
                 raise ValueError(f"task {sample['task']} scored item {item.doc_id} twice")
-        requested = {str(task): int(count) for task, count in dict(value["requested"]).items()}
-        return cls({task: tuple(sorted(found.values())) for task, found in items.items()}, requested)
+        return cls(
+            {task: tuple(sorted(found.values())) for task, found in items.items()}, int(value["looks"])
+        )
 
     def to_json(self) -> dict[str, Any]:
         """A mapping in the engine's own form; a score that is no finite number is null."""
         samples = [_sample(task, item) for task, items in sorted(self.items.items()) for item in items]
-        return {"samples": samples, "requested": dict(self.requested)}
+        return {"samples": samples, "looks": self.looks}
 
-    def values(self, task: str) -> tuple[float, ...]:
-        """The scores of a task in the order of doc_id; none for a task that was not run."""
-        return tuple(item.value for item in self.items.get(task, ()))
+    def of(self, task: str, doc_ids: Iterable[int]) -> tuple[Item, ...]:
+        """The items of a task in this order, without those that were not scored."""
+        scored = _by_id(self.items.get(task, ()))
+        return tuple(scored[doc_id] for doc_id in doc_ids if doc_id in scored)
+
+    def with_look(self, look: EvalReport) -> EvalReport:
+        """This report and what the next look brought; raises ValueError for an item that is in both."""
+        for task, items in look.items.items():
+            if twice := _by_id(items).keys() & _by_id(self.items.get(task, ())).keys():
+                raise ValueError(f"task {task} scored item {min(twice)} twice")
+        tasks = [*self.items, *(task for task in look.items if task not in self.items)]
+        both = {t: tuple(sorted((*self.items.get(t, ()), *look.items.get(t, ())))) for t in tasks}
+        return EvalReport(both, self.looks + look.looks)
 
 
 @dataclass(frozen=True)

@@ -23,17 +23,25 @@ SHIPPED = Path(__file__).resolve().parent
 
 @dataclass(frozen=True)
 class EvalTask:
-    """A task with its dataset: absolute path, content digest and number of items."""
+    """A task with its dataset: absolute path, content digest, number of items, and the cluster of each.
+
+    Without ``clusters`` every item stands alone.
+    """
 
     spec: TaskSpec
     dataset: Path
     dataset_digest: Digest
     items: int
+    clusters: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
         """The task's name, unique in its suite."""
         return self.spec.name
+
+    def cluster_of(self, doc_id: int) -> str:
+        """What an item shares with others that may fail with it; its own number where it stands alone."""
+        return self.clusters[doc_id] if self.clusters else str(doc_id)
 
 
 @dataclass(frozen=True)
@@ -100,4 +108,5 @@ def _load_task(spec: TaskSpec, suite_path: Path) -> EvalTask:
     dataset = (suite_path.parent / spec.dataset).resolve()
     rows = read_rows(dataset)
     check_rows(spec, rows, str(dataset))
-    return EvalTask(spec, dataset, Digest.of_file(dataset), len(rows))
+    clusters = tuple(str(row[spec.cluster]) for row in rows) if spec.cluster else ()
+    return EvalTask(spec, dataset, Digest.of_file(dataset), len(rows), clusters)

@@ -63,6 +63,7 @@ class TaskSpec(BaseModel):
     prompt: Prompt
     choices: str | None = None
     answer: str = "answer"
+    cluster: str | None = None
     metric: Metric
     chance: float = Field(ge=0, lt=1)
     margin: float = Field(gt=0, lt=1)

@@ -1,6 +1,7 @@
 """The gates a candidate passes: its files, its answers, its quality. The first no ends it.
 
-Each is asked before the next costs anything: files before a server starts, answers before the suite is asked.
+Each is asked before the next costs anything: files before a server starts, answers before the suite is asked,
+and of the suite no more than it takes to decide.
 """
 
 from __future__ import annotations
@@ -9,11 +10,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from eval_suites.answers import Answer
-from eval_suites.gate import judge
+from eval_suites.gate import is_decided, judge
+from eval_suites.plan import Plan, plan_of
 from eval_suites.report import EvalReport
 from flows.candidate import Candidate, Inputs
 from judging.verdict import Verdict
 from registry.manifests import load_manifest
+from registry.version import ModelVersion
 from tasks.check_artefact import check_answers, check_artefact
 from tasks.evaluate import Measured, evaluate, keep_report, report_of
 from tasks.record import record_quality, record_sanity
@@ -33,10 +36,16 @@ def judge_candidate(place: Workplace, candidate: Candidate) -> Verdicts:
     """Every gate's verdict, recorded. Raises the error of the first that did not pass."""
     files = check_files(place, candidate)
     source = _source(place, candidate)
-    sanity, scored = judge_sanity(place, candidate, files, source)
-    reports = {"source": source.report} if source else {}
-    quality = judge_quality(place, candidate, scored, {**reports, **_production(place, candidate.inputs)})
-    return Verdicts(sanity, quality)
+    baselines = {"source": source.report} if source else {}
+    live = _live(place, candidate.inputs)
+    while True:
+        reports = {**baselines, **({live.name: live.report} if live else {})}
+        sanity, scored = judge_sanity(place, candidate, files, source, reports)
+        verdict = judge(candidate.inputs.suite, _plan(candidate.inputs), scored, reports)
+        more = None if is_decided(verdict) or not live else _asked_more(place, candidate.inputs, live, scored)
+        if more is None:
+            return Verdicts(sanity, judge_quality(place, candidate, scored, verdict))
+        live = more
 
 
 def check_files(place: Workplace, candidate: Candidate) -> Verdict:
@@ -49,7 +58,11 @@ def check_files(place: Workplace, candidate: Candidate) -> Verdict:
 
 
 def judge_sanity(
-    place: Workplace, candidate: Candidate, files: Verdict, source: Measured | None
+    place: Workplace,
+    candidate: Candidate,
+    files: Verdict,
+    source: Measured | None,
+    reports: Mapping[str, EvalReport],
 ) -> tuple[Verdict, EvalReport]:
     """The sanity gate on files and answers, recorded, and what the candidate scored when it had passed.
 
@@ -60,22 +73,26 @@ def judge_sanity(
     def speaks(answers: tuple[Answer, ...]) -> bool:
         return check_answers(files, answers, control).passed
 
+    def enough(scored: EvalReport) -> bool:
+        return bool(reports) and is_decided(judge(inputs.suite, _plan(inputs), scored, reports))
+
     served = Served("candidate", candidate.weights.manifest, inputs.serve, inputs.installed)
-    measured = evaluate(place, served, inputs.suite, inputs.spec.evaluate.seed, speaks)
+    measured = evaluate(place, served, inputs.suite, inputs.spec.evaluate.seed, speaks, enough)
     sanity = check_answers(files, measured.answers, control)
     record_sanity(place, candidate.release, inputs.source.manifest.set_digest, sanity, asked=True)
     return sanity, measured.report
 
 
-def judge_quality(
-    place: Workplace, candidate: Candidate, scored: EvalReport, reports: Mapping[str, EvalReport]
-) -> Verdict:
-    """The candidate against what else was measured, recorded; raises unless it passes."""
+def judge_quality(place: Workplace, candidate: Candidate, scored: EvalReport, verdict: Verdict) -> Verdict:
+    """The verdict on the candidate beside what else was measured, recorded; raises unless it passes."""
     inputs = candidate.inputs
     keep_report(place, candidate.release, inputs.suite, inputs.spec.evaluate.seed, scored)
-    quality = judge(inputs.suite, scored, reports)
-    record_quality(place, inputs.suite, candidate.release, quality)
-    return quality
+    record_quality(place, inputs.suite, candidate.release, verdict)
+    return verdict
+
+
+def _plan(inputs: Inputs) -> Plan:
+    return plan_of(inputs.suite, inputs.spec.evaluate.seed)
 
 
 def _source(place: Workplace, candidate: Candidate) -> Measured | None:
@@ -87,21 +104,43 @@ def _source(place: Workplace, candidate: Candidate) -> Measured | None:
     return evaluate(place, served, inputs.suite, inputs.spec.evaluate.seed)
 
 
-def _production(place: Workplace, inputs: Inputs) -> dict[str, EvalReport]:
+@dataclass(frozen=True)
+class _Live:
     """What is live, by the name it goes by in the report."""
-    suite, seed, installed, live = (
-        inputs.suite,
-        inputs.spec.evaluate.seed,
-        inputs.installed,
-        inputs.production,
-    )
+
+    name: str
+    report: EvalReport
+
+
+def _live(place: Workplace, inputs: Inputs) -> _Live | None:
+    """What production scored, as it is served now: what a new runtime loses must not be measured away."""
+    live = inputs.production
     if live is None:
-        return {}
-    # As it is served now: after an upgrade, what the new runtime loses must not be measured away.
-    if as_live := report_of(place, live.release_digest, suite, seed):
-        return {"production": as_live}
-    weights = load_manifest(place.store, live.weights_manifest)
-    same = live.runtime == installed.runtime.digest
-    served = Served("production", weights, live.serve, installed)
-    name = "production" if same else "production-on-new-runtime"
-    return {name: evaluate(place, served, suite, seed).report}
+        return None
+    as_live = report_of(place, live.release_digest, inputs.suite, inputs.spec.evaluate.seed)
+    return _Live("production", as_live) if as_live else _measured_live(place, inputs, live)
+
+
+def _measured_live(place: Workplace, inputs: Inputs, live: ModelVersion) -> _Live:
+    """What production scores on the whole suite, on the runtime that there is."""
+    served = Served(
+        "production", load_manifest(place.store, live.weights_manifest), live.serve, inputs.installed
+    )
+    measured = evaluate(place, served, inputs.suite, inputs.spec.evaluate.seed)
+    name = "production" if _same_runtime(inputs, live) else "production-on-new-runtime"
+    return _Live(name, measured.report)
+
+
+def _asked_more(place: Workplace, inputs: Inputs, live: _Live, scored: EvalReport) -> _Live | None:
+    """Production asked the whole suite, when it was let through after fewer looks than this candidate takes.
+
+    None where that is not so, or where it is served by a runtime that is not here.
+    """
+    version = inputs.production
+    if version is None or live.report.looks >= scored.looks or not _same_runtime(inputs, version):
+        return None
+    return _measured_live(place, inputs, version)
+
+
+def _same_runtime(inputs: Inputs, live: ModelVersion) -> bool:
+    return live.runtime == inputs.installed.runtime.digest

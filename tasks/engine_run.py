@@ -38,11 +38,18 @@ def prepare(name: str, run: Run, *, stage: str) -> Path:
 
 
 def run_engine(
-    name: str, request: Mapping[str, Any], run: Run, *, timeout: float, stage: str
+    name: str,
+    request: Mapping[str, Any],
+    run: Run,
+    *,
+    timeout: float,
+    stage: str,
+    heard: Callable[[Mapping[str, Any]], None] = lambda _line: None,
 ) -> dict[str, Any]:
     """The engine's result; ``timeout`` in seconds is for its work, not for making its environment.
 
-    Raises UsageError (the request), Refused (the model), InfrastructureError, or TimedOut.
+    ``heard`` is given what it says on the way beside its progress; what that raises ends the engine. Raises
+    UsageError (the request), Refused (the model), InfrastructureError, or TimedOut.
     """
     python = prepare(name, run, stage=stage)
     folder = Path(tempfile.mkdtemp(prefix=f"{name}-", dir=run.directory))
@@ -50,7 +57,7 @@ def run_engine(
     try:
         run_process(
             command,
-            log=progress_listener(progress_of(stage)),
+            log=listener(progress_of(stage), heard),
             log_file=run.log_file(stage),
             timeout=timeout,
             env=without_secrets(engine_variables(os.environ)),
@@ -92,13 +99,15 @@ def write_request(folder: Path, python: Path, script: Path, request: Mapping[str
     return [str(python), str(script), str(request_file), str(folder / "result.json")]
 
 
-def progress_listener(progress: StageProgress) -> Callable[[str], None]:
-    """Takes an engine's output line by line and passes its progress lines on; the rest is in the log file."""
+def listener(progress: StageProgress, heard: Callable[[Mapping[str, Any]], None]) -> Callable[[str], None]:
+    """Takes an engine's output line by line: progress, other JSON objects; the rest is in the log file."""
 
     def listen(line: str) -> None:
         value = _json_object(line)
         if value is not None and "progress" in value:
             progress(str(value.get("message", "")), float(value["progress"]))
+        elif value is not None:
+            heard(value)
 
     return listen
 

@@ -2,18 +2,20 @@
 # requires-python = ">=3.11,<3.13"
 # dependencies = ["lm-eval[api]==0.4.13", "transformers==5.17.0"]
 # ///
-"""Asks a running server the items of a suite through lm-eval, and returns what each item scored.
+"""Asks a running server the items of a suite through lm-eval, batch after batch, until it is told: enough.
 
 Request: ``base_url`` (of /v1/completions), ``model`` (the served name), ``tokenizer_dir``, ``tasks_dir``
-(lm-eval task files), ``tasks``, ``max_length`` (tokens, the server's), ``num_concurrent``,
-``batch_size``, ``seed``, ``limit`` (items per task, or null). Result: versions, samples, and how many
-items each task was asked for. The model runs in the server alone, so what is judged is what is served;
-judging is the gate's.
+(lm-eval task files), ``looks`` (a list of task -> doc_ids), ``looks_dir``, ``enough`` (a path),
+``max_length`` (tokens, the server's), ``num_concurrent``, ``batch_size``, ``seed``. After each look a file
+with its samples is in ``looks_dir``, and a line ``{"look": PATH}`` says so; once the file ``enough`` is
+there, no other look begins. Result: versions, and how many looks there were. The model runs in the server
+alone, so what is judged is what is served; judging is the gate's.
 """
 
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import math
 import os
@@ -23,23 +25,32 @@ from collections.abc import Awaitable
 from pathlib import Path
 from typing import Any
 
-from engine_protocol import EngineError, progress, serve_request, versions
+from engine_protocol import EngineError, progress, serve_request, versions, write_result
 
 PACKAGES = ("lm_eval", "transformers")
 
 
 def evaluate(request: dict[str, Any]) -> dict[str, Any]:
-    """Ask every task of the request; raises EngineError."""
+    """Ask look after look; raises EngineError."""
     check_server(request["base_url"])
     progress(0.0, "loading the evaluator")
     with tempfile.TemporaryDirectory(prefix="lm-eval-") as scratch:
         isolate(scratch)
-        results = ask(request)
-    requested = {name: counts["effective"] for name, counts in results["n-samples"].items()}
-    samples = [
-        sample_of(name, sample) for name in request["tasks"] for sample in results["samples"][name]
-    ]
-    return {"versions": versions(PACKAGES), "samples": samples, "requested": requested}
+        looks = ask_looks(request, Asking(request))
+    return {"versions": versions(PACKAGES), "looks": looks}
+
+
+def ask_looks(request: dict[str, Any], asking: Asking) -> int:
+    """Ask until there is nothing left or ``enough`` is said; returns how many looks were asked."""
+    looks = request["looks"]
+    for number, look in enumerate(looks):
+        if Path(request["enough"]).exists():
+            return number
+        asking.done, asking.share = number / len(looks), 1 / len(looks)
+        path = Path(request["looks_dir"]) / f"{number:04}.json"
+        write_result(path, {"samples": asking.samples({task: ids for task, ids in look.items() if ids})})
+        print(json.dumps({"look": str(path)}), flush=True)
+    return len(looks)
 
 
 def check_server(base_url: str) -> None:
@@ -73,38 +84,73 @@ def isolate(scratch: str) -> None:
         os.environ.pop(name, None)
 
 
-def ask(request: dict[str, Any]) -> dict[str, Any]:
-    """lm-eval's result with its samples; raises EngineError (config) for a task that does not load."""
-    import lm_eval
-    from lm_eval.models import api_models
-    from lm_eval.tasks import TaskManager
+class Asking:
+    """lm-eval with the server's client and the tasks loaded once; raises EngineError as its parts do.
 
-    api_models.tqdm_asyncio = _Progress
-    logging.getLogger("lm_eval").setLevel(logging.WARNING)
-    manager = TaskManager(include_path=request["tasks_dir"], include_defaults=False)
-    unknown = sorted(set(request["tasks"]) - set(manager.all_tasks))
+    ``done`` and ``share`` say where the next look lies in the whole, from 0 to 1.
+    """
+
+    def __init__(self, request: dict[str, Any]) -> None:
+        from lm_eval.api.registry import get_model
+        from lm_eval.models import api_models
+        from lm_eval.tasks import TaskManager
+
+        logging.getLogger("lm_eval").setLevel(logging.WARNING)
+        self.done, self.share = 0.0, 1.0
+        api_models.tqdm_asyncio = self  # in place of its bar
+        self._seed = request["seed"]
+        self._tasks = TaskManager(include_path=request["tasks_dir"], include_defaults=False)
+        check_tasks(request, self._tasks.all_tasks)
+        self._model = get_model("local-completions").create_from_arg_obj(
+            model_arguments(request), {"batch_size": request["batch_size"]}
+        )
+
+    def samples(self, look: dict[str, list[int]]) -> list[dict[str, Any]]:
+        """What each of these items scored."""
+        import lm_eval
+
+        results = lm_eval.simple_evaluate(
+            model=self._model,
+            tasks=list(look),
+            task_manager=self._tasks,
+            samples=look,
+            bootstrap_iters=0,  # no standard errors: the gate pairs items itself
+            log_samples=True,
+            random_seed=self._seed,
+            numpy_random_seed=self._seed,
+            torch_random_seed=self._seed,
+            fewshot_random_seed=self._seed,
+        )
+        return [sample_of(name, sample) for name in look for sample in results["samples"][name]]
+
+    async def gather(self, *tasks: Awaitable[Any], desc: str) -> list[Any]:
+        """The tasks' results in their order, as ``asyncio.gather`` gives them, and a line now and then."""
+        done, shown = 0, 0
+
+        async def counted(task: Awaitable[Any]) -> Any:
+            nonlocal done, shown
+            result = await task
+            done += 1
+            if 20 * done // len(tasks) > shown:
+                shown = 20 * done // len(tasks)
+                progress(
+                    self.done + self.share * done / len(tasks), f"{desc}: {done} of {len(tasks)} batches"
+                )
+            return result
+
+        return await asyncio.gather(*(counted(task) for task in tasks))
+
+
+def check_tasks(request: dict[str, Any], known: list[str]) -> None:
+    """Raises EngineError (config) for a task that did not load."""
+    unknown = sorted({task for look in request["looks"] for task in look} - set(known))
     if unknown:
         raise EngineError(
             "config",
             f"The suite has no task {', '.join(unknown)}",
-            why=f"{Path(request['tasks_dir']).name} defines {', '.join(sorted(manager.all_tasks)) or 'none'}",
+            why=f"{Path(request['tasks_dir']).name} defines {', '.join(sorted(known)) or 'none'}",
             next_step="check the names of the suite's tasks",
         )
-    seed = request["seed"]
-    return lm_eval.simple_evaluate(
-        model="local-completions",
-        model_args=model_arguments(request),
-        tasks=list(request["tasks"]),
-        task_manager=manager,
-        batch_size=request["batch_size"],
-        limit=request["limit"],
-        bootstrap_iters=0,  # no standard errors: the gate pairs items itself
-        log_samples=True,
-        random_seed=seed,
-        numpy_random_seed=seed,
-        torch_random_seed=seed,
-        fewshot_random_seed=seed,
-    )
 
 
 def model_arguments(request: dict[str, Any]) -> dict[str, Any]:
@@ -133,26 +179,6 @@ def sample_of(task: str, sample: dict[str, Any]) -> dict[str, Any]:
         "prompt_hash": sample["prompt_hash"],
         "value": value if math.isfinite(value) else None,
     }
-
-
-class _Progress:
-    """In place of lm-eval's bar: one progress line whenever another twentieth of the requests is answered."""
-
-    @staticmethod
-    async def gather(*tasks: Awaitable[Any], desc: str) -> list[Any]:
-        """The tasks' results in their order, as ``asyncio.gather`` gives them."""
-        done, shown = 0, 0
-
-        async def counted(task: Awaitable[Any]) -> Any:
-            nonlocal done, shown
-            result = await task
-            done += 1
-            if 20 * done // len(tasks) > shown:
-                shown = 20 * done // len(tasks)
-                progress(0.1 + 0.9 * done / len(tasks), f"{desc}: {done} of {len(tasks)} batches")
-            return result
-
-        return await asyncio.gather(*(counted(task) for task in tasks))
 
 
 if __name__ == "__main__":

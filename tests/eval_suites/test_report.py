@@ -40,10 +40,10 @@ def test_an_engines_result_is_read_in_the_order_of_items(suite: Suite) -> None:
     result = engine_result(suite, {"capitals": {0, 5}})
     result["samples"].reverse()
     report = EvalReport.from_engine(result)
-    assert report.values("capitals") == (1, 0, 0, 0, 0, 1, 0, 0)
-    assert report.values("sums") == (0,) * 6
-    assert report.values("unknown") == ()
-    assert report.requested == {"capitals": 8, "sums": 6}
+    assert [item.value for item in report.items["capitals"]] == [1, 0, 0, 0, 0, 1, 0, 0]
+    assert [item.value for item in report.of("sums", (5, 0))] == [0, 0]
+    assert report.of("unknown", (0,)) == ()
+    assert report.looks == 1
 
 
 def test_a_report_survives_json(suite: Suite) -> None:
@@ -56,20 +56,20 @@ def test_a_report_survives_json(suite: Suite) -> None:
 @pytest.mark.parametrize("value", [math.nan, math.inf, None])
 def test_a_score_that_is_no_number_is_kept_as_such(value: float | None) -> None:
     """JSON has no NaN; a report must carry the fact to the gate all the same."""
-    report = EvalReport.from_engine({"samples": [{**SAMPLE, "value": value}], "requested": {"t": 1}})
+    report = EvalReport.from_engine({"samples": [{**SAMPLE, "value": value}], "looks": 1})
     written = json.loads(json.dumps(report.to_json(), allow_nan=False))
     assert written["samples"][0]["value"] is None
-    assert math.isnan(EvalReport.from_json(written).values("t")[0])
+    assert math.isnan(EvalReport.from_json(written).items["t"][0].value)
 
 
 @pytest.mark.parametrize(
     "result",
     [
         {},
-        {"samples": [], "requested": None},
-        {"samples": [{**SAMPLE, "value": "good"}], "requested": {"t": 1}},
-        {"samples": [{"task": "t"}], "requested": {"t": 1}},
-        {"samples": [SAMPLE, SAMPLE], "requested": {"t": 2}},
+        {"samples": [], "looks": None},
+        {"samples": [{**SAMPLE, "value": "good"}], "looks": 1},
+        {"samples": [{"task": "t"}], "looks": 1},
+        {"samples": [SAMPLE, SAMPLE], "looks": 1},
     ],
 )
 def test_a_result_of_another_form_is_an_infrastructure_error(result: dict[str, Any]) -> None:
@@ -91,3 +91,14 @@ def test_pairing_does_not_depend_on_sides_or_scores(one: list[Item], other: list
     assert pair(one, other) == pair(other, one)
     assert pair(one, one) == Pairing((), ())
     assert pair([Item(i.doc_id, i.doc_hash, i.prompt_hash, 0.5) for i in one], other) == pair(one, other)
+
+
+def test_looks_add_up_and_an_item_has_one_score() -> None:
+    """What another look brings joins what was known; the same item twice is no second opinion."""
+    first = EvalReport({"t": (Item(4, "d", "p", 1),)}, 1)
+    second = EvalReport({"t": (Item(2, "d", "p", 0),), "u": (Item(0, "d", "p", 1),)}, 1)
+    both = first.with_look(second)
+    assert [item.doc_id for item in both.items["t"]] == [2, 4]
+    assert (len(both.items["u"]), both.looks) == (1, 2)
+    with pytest.raises(ValueError, match="task t scored item 2 twice"):
+        both.with_look(second)

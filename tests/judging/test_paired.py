@@ -226,3 +226,80 @@ def test_partial_scores_can_be_above_chance() -> None:
     """The Bernstein bound serves scores that are not right-or-wrong."""
     assert above_chance([0.5, 0.6] * 200, 0.4, 0.05)
     assert not above_chance([0.5, 0.6] * 10, 0.4, 0.05)
+
+
+def clustered_scores(lost: int, gained: int, size: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """600 items in passages of this size; whole passages are lost or gained."""
+    baseline, candidate = np.ones(600), np.ones(600)
+    candidate[: lost * size] = 0
+    baseline[lost * size : (lost + gained) * size] = 0
+    return baseline, candidate
+
+
+@pytest.mark.parametrize("size", [2, 5, 10])
+def test_passages_that_fail_as_a_whole_count_once(size: int) -> None:
+    """The bounds are about as wide as those of so many single items as there are passages."""
+    passages = [item // size for item in range(600)]
+    together = non_inferiority(*clustered_scores(4, 3, size), 0.05, 0.05, clusters=passages)
+    naive = non_inferiority(*clustered_scores(4, 3, size), 0.05, 0.05)
+    width, single = (r.upper - r.lower for r in (together, naive))
+    assert width / single == pytest.approx(math.sqrt(size), rel=0.15)
+    assert together.standard_error > naive.standard_error
+
+
+def test_independent_items_in_passages_lose_little() -> None:
+    """Flips spread over passages show that nothing clusters; what is left is the doubt of few flips."""
+    rng = np.random.default_rng(5)
+    baseline, candidate = np.ones(3000), np.ones(3000)
+    flips = rng.permutation(3000)[:300]
+    candidate[flips[:150]] = 0
+    baseline[flips[150:]] = 0
+    passages = [item // 5 for item in range(3000)]
+    alone = non_inferiority(baseline, candidate, 0.02, 0.05)
+    clustered = non_inferiority(baseline, candidate, 0.02, 0.05, clusters=passages)
+    assert 1 < (clustered.upper - clustered.lower) / (alone.upper - alone.lower) < 1.1
+
+
+def test_no_flips_in_large_passages_are_no_certainty() -> None:
+    """600 items in 60 passages: as few as 60 items might be."""
+    passages = [item // 10 for item in range(600)]
+    result = non_inferiority(*scores(600, 0, 0), 0.03, 0.05, clusters=passages)
+    assert result.outcome is Outcome.INCONCLUSIVE
+    assert result.needed_n is not None
+
+
+def test_small_changes_of_a_score_are_no_whole_items() -> None:
+    """A tenth lost and gained here and there is known better than a tenth of the items lost and gained."""
+    rng = np.random.default_rng(5)
+    baseline = np.full(1000, 0.5)
+    graded = non_inferiority(baseline, baseline + rng.choice([-0.1, 0.1], 1000), 0.02, 0.05)
+    whole = non_inferiority(*scores(1000, 50, 50), 0.02, 0.05)
+    assert graded.outcome is Outcome.PASS
+    assert graded.upper - graded.lower < 0.6 * (whole.upper - whole.lower)
+
+
+def test_a_rare_large_loss_of_a_score_is_not_passed_before_it_is_seen() -> None:
+    """Scores that hardly move say nothing about the one item in fifty that loses everything."""
+    rng = np.random.default_rng(5)
+    passed = 0
+    for _ in range(400):
+        loses = rng.random(300) < 0.02 / 0.9
+        candidate = np.where(loses, 0.05, 0.95)
+        passed += non_inferiority(np.full(300, 0.95), candidate, 0.02, 0.05).outcome is Outcome.PASS
+    assert passed / 400 <= 0.07
+
+
+def test_a_stricter_look_needs_more() -> None:
+    """The bound of an early look is wider, and what it leaves open a single look would have decided."""
+    baseline, candidate = scores(600, 8, 6)
+    alone = non_inferiority(baseline, candidate, 0.03, 0.05)
+    early = non_inferiority(baseline, candidate, 0.03, 0.05, z=4.5)
+    assert alone.outcome is Outcome.PASS
+    assert early.outcome is Outcome.INCONCLUSIVE
+    assert early.lower < alone.lower
+
+
+def test_each_item_has_one_cluster() -> None:
+    """A list that is too short would pair items with the passages of others."""
+    with pytest.raises(ValueError, match="clusters"):
+        non_inferiority(*scores(10, 1, 1), 0.03, 0.05, clusters=[1, 2])

@@ -6,14 +6,26 @@ import hashlib
 from collections.abc import Mapping
 from typing import Any
 
+from eval_suites.gate import judge
+from eval_suites.plan import plan_of
 from eval_suites.report import EvalReport
 from eval_suites.suite import Suite
+from judging.verdict import Verdict
+
+SEED = 0
 
 
 def engine_result(
-    suite: Suite, right: Mapping[str, set[int]], *, template: str = "plain", rows: str = "rows"
+    suite: Suite,
+    right: Mapping[str, set[int]],
+    *,
+    template: str = "plain",
+    rows: str = "rows",
+    looks: int | None = None,
 ) -> dict[str, Any]:
-    """The engine's result for a model that answers exactly the items ``right[task]`` of each task."""
+    """What the engine found in so many looks (all) of a model that answers just the items ``right[task]``."""
+    plan = plan_of(suite, SEED)
+    asked = len(plan.looks) if looks is None else looks
     samples = [
         {
             "task": task.name,
@@ -23,15 +35,19 @@ def engine_result(
             "value": float(item in right.get(task.name, set())),
         }
         for task in suite.tasks
-        for item in range(task.items)
+        for item in plan.asked(task.name, asked)
     ]
-    requested = {task.name: task.items for task in suite.tasks}
-    return {"ok": True, "versions": {"lm_eval": "0.4.13"}, "samples": samples, "requested": requested}
+    return {"ok": True, "versions": {"lm_eval": "0.4.13"}, "samples": samples, "looks": asked}
 
 
-def report(suite: Suite, right: Mapping[str, set[int]], **how: str) -> EvalReport:
+def report(suite: Suite, right: Mapping[str, set[int]], **how: Any) -> EvalReport:
     """The same as a report."""
     return EvalReport.from_engine(engine_result(suite, right, **how))
+
+
+def judged(suite: Suite, candidate: EvalReport, baselines: Mapping[str, EvalReport]) -> Verdict:
+    """The gate's verdict, by the plan that these reports are made by."""
+    return judge(suite, plan_of(suite, SEED), candidate, baselines)
 
 
 def _hash(*parts: object) -> str:

@@ -29,10 +29,19 @@ def _run(tmp_path: Path, body: str, **request: object) -> tuple[Path, list[tuple
     script = tmp_path / "toy.py"
     script.write_text(TOY.format(engines=str(ENGINES), body=body), encoding="utf-8")
     seen: list[tuple[str, float | None]] = []
-    listener = engine_run.progress_listener(lambda message, fraction: seen.append((message, fraction)))
+    listen = engine_run.listener(lambda message, fraction: seen.append((message, fraction)), lambda _: None)
     command = engine_run.write_request(tmp_path, Path(sys.executable), script, request)
-    run_process(command, log=listener, timeout=30, env={"PATH": os.environ["PATH"]})
+    run_process(command, log=listen, timeout=30, env={"PATH": os.environ["PATH"]})
     return tmp_path / "result.json", seen
+
+
+def test_other_objects_reach_who_listens() -> None:
+    """Lines of JSON that are no progress are the engine's own words."""
+    others: list[object] = []
+    listen = engine_run.listener(lambda _message, _fraction: None, others.append)
+    for line in ('{"look": "0001.json"}', '{"progress": 0.5}', "words", "[1]"):
+        listen(line)
+    assert others == [{"look": "0001.json"}]
 
 
 def test_result_and_progress_come_back(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from registry.digest import Digest
 from registry.errors import UsageError
 from registry.safetensors import Tensor, read_headers
 from tasks.engine_environment import ENGINES, engine_script, prepare_engine
-from tasks.engine_run import progress_listener, read_failure, read_result, write_request
+from tasks.engine_run import listener, read_failure, read_result, write_request
 from tasks.engine_uv import engine_variables
 from tasks.process import ProcessFailed, run_process
 from tests.simulators.tiny_llama import write_texts, write_tiny_llama
@@ -56,11 +56,11 @@ def _quantize(python: Path, folder: Path, source: Path, **recipe: Any) -> dict[s
     places = {"source_dir": source, "output_dir": folder / "out", "calibration_texts_file": texts}
     request = {**{name: str(path) for name, path in places.items()}, **defaults, **recipe}
     heard: list[str] = []
-    listener = progress_listener(lambda message, fraction: heard.append(message))
+    listen = listener(lambda message, fraction: heard.append(message), lambda _line: None)
     try:
         run_process(
             write_request(folder, python, engine_script(NAME), request),
-            log=listener,
+            log=listen,
             timeout=600,
             env={**engine_variables(os.environ), "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""},
         )

@@ -26,17 +26,21 @@ def main() -> None:
     urllib.request.urlopen(ask, timeout=10).close()
     config = json.loads((Path(request["tokenizer_dir"]) / "config.json").read_text())
     simulate = config.get("simulate", {})
-    time.sleep(simulate.get("evaluate_seconds", 0.0))
     upgrade = Path(__file__).resolve().parent / "upgrade.json"
     lost = json.loads(upgrade.read_text())["lost"] if upgrade.exists() else 0.0
     accuracy = simulate.get("accuracy", 0.95) - lost - _lost(config, simulate)
-    samples, requested = [], {}
-    for task in request["tasks"]:
-        rows = _rows(Path(request["tasks_dir"]) / f"{task}.yaml")
-        requested[task] = len(rows)
-        samples += [_sample(task, i, row, accuracy) for i, row in enumerate(rows)]
-    result = {"ok": True, "versions": {"simulated-eval": "1"}, "samples": samples, "requested": requested}
-    Path(sys.argv[2]).write_text(json.dumps(result))
+    for number, look in enumerate(request["looks"]):
+        time.sleep(simulate.get("evaluate_seconds", 0.0) / len(request["looks"]))
+        if Path(request["enough"]).exists():
+            break
+        samples = []
+        for task, doc_ids in look.items():
+            rows = _rows(Path(request["tasks_dir"]) / f"{task}.yaml")
+            samples += [_sample(task, i, rows[i], accuracy) for i in doc_ids]
+        path = Path(request["looks_dir"]) / f"{number:04}.json"
+        path.write_text(json.dumps({"samples": samples}))
+        print(json.dumps({"look": str(path)}), flush=True)
+    Path(sys.argv[2]).write_text(json.dumps({"ok": True, "versions": {"simulated-eval": "1"}}))
 
 
 def _lost(config: dict[str, Any], simulate: dict[str, Any]) -> float:

@@ -1,0 +1,56 @@
+"""In which order a suite's items are asked, and when the judge looks; fixed before the first answer.
+
+The order is random to the model and the same for every model: by the digest of the seed and the item, items
+of one cluster together. Pure.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from eval_suites.suite import EvalTask, Suite
+
+MOST_LOOKS = 30  # more end clear cases hardly earlier, and each costs the evaluator a second
+FEWEST_ITEMS = 100  # of the largest task, between two looks
+
+
+@dataclass(frozen=True)
+class Plan:
+    """For each look, the items to ask before it: task name -> doc_ids; some may have none for a task."""
+
+    looks: tuple[dict[str, tuple[int, ...]], ...]
+
+    def asked(self, task: str, looks: int) -> tuple[int, ...]:
+        """The doc_ids of a task before so many looks, in the order they are asked."""
+        return tuple(doc_id for look in self.looks[:looks] for doc_id in look[task])
+
+
+def plan_of(suite: Suite, seed: int) -> Plan:
+    """The plan of a suite: up to ``MOST_LOOKS`` looks, evenly spread over the items of each task."""
+    largest = max(task.items for task in suite.tasks)
+    count = min(max(largest // FEWEST_ITEMS, 1), MOST_LOOKS)
+    found = {task.name: _spread(task, seed, count) for task in suite.tasks}
+    return Plan(tuple({name: looks[n] for name, looks in found.items()} for n in range(count)))
+
+
+def _spread(task: EvalTask, seed: int, looks: int) -> list[tuple[int, ...]]:
+    """The doc_ids of each look: whole clusters, each where its first item falls."""
+    spread: list[list[int]] = [[] for _ in range(looks)]
+    asked = 0
+    for members in _shuffled(task, seed):
+        spread[asked * looks // task.items] += members
+        asked += len(members)
+    return [tuple(look) for look in spread]
+
+
+def _shuffled(task: EvalTask, seed: int) -> Sequence[list[int]]:
+    clusters: dict[str, list[int]] = {}
+    for doc_id in range(task.items):
+        clusters.setdefault(task.cluster_of(doc_id), []).append(doc_id)
+    return [clusters[name] for name in sorted(clusters, key=lambda name: _rank(seed, task.name, name))]
+
+
+def _rank(seed: int, task: str, cluster: str) -> bytes:
+    return hashlib.sha256(f"{seed}/{task}/{cluster}".encode()).digest()

@@ -1,0 +1,87 @@
+"""Ask a served artefact the items of a suite, look by look, until there is enough to decide."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from eval_suites.gate import is_complete
+from eval_suites.lm_eval_task import render_tasks
+from eval_suites.plan import plan_of
+from eval_suites.report import EvalReport
+from eval_suites.suite import Suite
+from registry.errors import InfrastructureError
+from tasks.engine_run import run_engine
+from tasks.progress import report
+from tasks.serving import Endpoint, Served
+from tasks.workplace import Workplace
+
+ENGINE = "evaluate_lm_eval"
+REQUESTS = {"num_concurrent": 4, "batch_size": 32}  # keeps vLLM's batches full on two cores
+_TIMEOUT = 6 * 3600.0  # seconds
+
+
+def ask_suite(
+    place: Workplace,
+    served: Served,
+    endpoint: Endpoint,
+    suite: Suite,
+    seed: int,
+    so_far: EvalReport,
+    looked: Callable[[EvalReport], bool],
+) -> EvalReport:
+    """What was scored, what was known before included.
+
+    ``looked`` is given that after every look and says whether it is enough: the look that has begun by then
+    is the last one. Raises InfrastructureError when an item has no proper score, and as ``run_engine``.
+    """
+    report("evaluate", f"{served.who}: suite {suite.name}", 0.0)
+    folder = Path(tempfile.mkdtemp(prefix="suite-", dir=place.run.directory))
+    enough, plan = folder / "enough", plan_of(suite, seed)
+
+    def heard(line: Mapping[str, Any]) -> None:
+        nonlocal so_far
+        if "look" in line:
+            so_far = so_far.with_look(_read_look(Path(str(line["look"]))))
+            if not is_complete(suite, plan, so_far):
+                raise _gap(place, served, suite)
+            if looked(so_far):
+                enough.touch()
+
+    request = {
+        "base_url": f"{endpoint.base_url}/v1/completions",
+        "model": endpoint.model,
+        "tokenizer_dir": str(endpoint.folder),
+        "tasks_dir": str(_write_tasks(folder / "tasks", suite)),
+        "looks": plan.looks[so_far.looks :],
+        "looks_dir": str(folder),
+        "enough": str(enough),
+        "max_length": served.serve.max_model_len,
+        **REQUESTS,
+        "seed": seed,
+    }
+    run_engine(ENGINE, request, place.run, timeout=_TIMEOUT, stage="evaluate", heard=heard)
+    return so_far
+
+
+def _read_look(path: Path) -> EvalReport:
+    return EvalReport.from_engine({**json.loads(path.read_text(encoding="utf-8")), "looks": 1})
+
+
+def _gap(place: Workplace, served: Served, suite: Suite) -> InfrastructureError:
+    """Such a look is not kept: the next run has to ask it again, not read the same gap."""
+    return InfrastructureError(
+        f"the evaluation of the {served.who} did not score every item of {suite.name}",
+        why="a request failed, or the server gave a score that is no number",
+        next_step=f"read the logs in {place.run.directory} and run the same command again",
+    )
+
+
+def _write_tasks(folder: Path, suite: Suite) -> Path:
+    folder.mkdir()
+    for name, text in render_tasks(suite).items():
+        (folder / name).write_text(text, encoding="utf-8")
+    return folder
