@@ -51,5 +51,7 @@ class Statement:
         subjects = {str(entry.get("name", "")): Digest(entry["digest"]["sha256"]) for entry in entries}
         if len(subjects) != len(entries):
             raise ValueError("two subjects have the same name")
-        predicate = dict(value["predicate"])
+        predicate = value["predicate"]
+        if not isinstance(predicate, Mapping):
+            raise TypeError("its predicate is no object")
         return cls(predicate_type=str(value["predicateType"]), subjects=subjects, predicate=predicate)

@@ -12,6 +12,7 @@ import pytest
 from cli.main import main
 from registry.alias import Alias
 from registry.oci_client import OciClient
+from registry.open_store import open_registry
 from registry.policy_file import read_policy
 from registry.reconcile import Reconciler
 from tests.simulators.released import WHEN, TinyHome, release, tiny_home
@@ -109,7 +110,7 @@ def test_a_rejection_signed_where_no_image_is_is_found_and_put_back(
     assert "this home has seen approval by" in json.dumps(said(capsys))
     assert main(["stage", "tiny/1", "--json"]) == 10
     assert "was removed from the store" in said(capsys)["error"]["what"]
-    main(["reconcile", "--apply"])
+    mend(at)
     assert key in set(at.store.list("evidence/"))
 
 
@@ -132,7 +133,7 @@ def _key(at: TinyHome) -> Path:
 def mend(at: TinyHome) -> None:
     """What ``headgate reconcile --apply`` does."""
     reconciler = Reconciler(
-        store=at.store,
+        store=open_registry({}, at.home),
         signer=at.signer,
         trust=at.trust,
         layout=at.layout,

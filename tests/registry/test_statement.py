@@ -37,6 +37,13 @@ def test_a_statement_reads_back(type_: str, subjects: dict[str, Digest], predica
     assert read.to_bytes() == said.to_bytes()
 
 
+@pytest.mark.parametrize("predicate", [[["a", 1]], [], "a", None])
+def test_a_predicate_is_an_object(predicate: Any) -> None:
+    """A list of pairs is not: it would be written back as something else."""
+    with pytest.raises(TypeError, match="no object"):
+        Statement.from_json({**_WRITTEN, "predicate": predicate})
+
+
 @settings(deadline=None, max_examples=300)
 @given(mangled(_WRITTEN))
 def test_a_mangled_statement_is_one_or_is_refused(value: Any) -> None:
