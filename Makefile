@@ -22,7 +22,7 @@ test: test-fast ## all tests this machine can run, the end-to-end ones included
 	$(BIN)/pytest -m e2e
 
 test-fast: .venv/.made ## without the end-to-end tests
-	$(BIN)/pytest -m "not e2e" --numprocesses 3 --dist loadfile
+	$(BIN)/pytest -m "not e2e" --numprocesses 3 --dist loadfile --no-loadscope-reorder
 
 check: .venv/.made ## style, types, the import rule
 	$(BIN)/ruff check .
