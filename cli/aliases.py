@@ -15,7 +15,7 @@ from registry.alias import Alias, Aliases
 from registry.alias_move import Move
 from registry.approval import approval
 from registry.counting import Case
-from registry.errors import NeedsApproval, UsageError
+from registry.errors import InfrastructureError, NeedsApproval, UsageError
 from registry.evidence import record
 from registry.lost_evidence import check_kept, put_beside
 from registry.open_case import open_case
@@ -23,6 +23,7 @@ from registry.policy import exemption, insist, missing_evidence, uncounted
 from registry.predicates import APPROVAL
 from registry.publish import list_versions
 from registry.validation import did_you_mean
+from registry.version import ModelVersion
 from tasks.actor import actor
 
 Name = Annotated[str, typer.Argument(help="The model's name in the registry.")]
@@ -44,10 +45,10 @@ def approve(
     said = approval(found, at=now, by=actor(), why=_reason(why), reject=reject)
     digest = record(at.store, at.signer, said)
     put_beside(at.store, at.layout, found, said.subject, digest)
-    case = open_case(at.store, found, at.trust, now)
+    word = "rejected" if reject else "approved"
+    case = _case_after(at, found, now, word)
     missing = {str(a): missing_evidence(at.policy, a, case) for a in (Alias.STAGING, Alias.PRODUCTION)}
     doubts = [doubt for e in case.found if e.digest == digest for doubt in uncounted(at.policy, case, e)]
-    word = "rejected" if reject else "approved"
     if as_json:
         told = {"evidence": str(digest), "signer": _signed_as(at), "doubts": doubts, "missing": missing}
         print_json({word: found.reference, **told, "exempt": exemption(case), "ok": not doubts})
@@ -102,7 +103,7 @@ def history(
     gone = [cut for place in places if (cut := alias_log.cut_log(at.store, at.trust, *place))]
     if as_json:
         print_json({"moves": [move.to_json() for move in moves], "gone": gone, "ok": not gone})
-        return
+        raise typer.Exit(InfrastructureError.exit_code if gone else 0)
     if not moves and not gone:
         say(f"No alias of {name} has moved yet.")
         return
@@ -112,6 +113,8 @@ def history(
         say(f"Move {move.number} on {move.gpu_class} is in doubt: {move.doubt}.")
     for sentence in gone:
         say(sentence)
+    if gone:
+        raise typer.Exit(InfrastructureError.exit_code)
 
 
 def vouch(
@@ -150,6 +153,15 @@ def vouch(
     else:
         why = "a trusted key signed their last move" if aliases != Aliases() else "none of them is set"
         say(f"Nothing was signed for the aliases of {name} on {gpu_class}, as nothing needs it: {why}.")
+
+
+def _case_after(at: RegistryAccess, version: ModelVersion, now: datetime, word: str) -> Case:
+    """The case with what was just recorded; InfrastructureError says so when the rest cannot be read."""
+    try:
+        return open_case(at.store, version, at.trust, now)
+    except InfrastructureError as damage:
+        what = f"{version.reference} is {word}, and what that changes cannot be told: {damage.what}"
+        raise InfrastructureError(what, why=damage.why, next_step=damage.next_step) from damage
 
 
 def _end_uncounted(what: str, doubts: list[str]) -> NoReturn:

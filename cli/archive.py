@@ -17,11 +17,13 @@ from registry.archive_check import Arrival
 from registry.archive_seal import Exporter
 from registry.errors import UsageError
 from registry.plain_text import plain
+from registry.publish import find_version
 from registry.verify import size_of
 from tasks.actor import actor
 from tasks.progress import report
 from tasks.workplace import open_workplace
 
+_EXAMPLE = "`headgate export tiny/3 /media/stick/models`"
 _READS = 3  # to check it, to copy it, to check the copy
 
 
@@ -37,9 +39,10 @@ def export(
     """
     *references, folder = versions_and_folder
     if not references:
-        next_step = "`headgate export tiny/3 /media/stick/models`"
-        raise UsageError("Name the versions, and after them the folder", next_step=next_step)
+        raise UsageError("Name the versions, and after them the folder", next_step=_EXAMPLE)
     at = RegistryAccess()
+    if find_version(at.store, folder):
+        raise UsageError(f"{folder} is a version: last of all name the folder", next_step=_EXAMPLE)
     versions = [at.version(reference) for reference in references]
     exporter = Exporter(signer=at.signer, who=actor(), now=datetime.now(UTC))
     held = at.holdings  # after the signer: a key made just now is trusted

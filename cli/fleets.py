@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from cli import prefect_server
+from cli import prefect_settings
 from cli.display import Display, print_json, print_table, say
 from cli.releases import Json
 from fleet.local_fleet import LocalFleet
@@ -62,7 +62,7 @@ def down(
 
 
 def _take_down(home: Home, name: str, *, bars: bool) -> None:
-    prefect_server.connect()
+    prefect_settings.apply()
     from tasks.roll_out import take_down
 
     with Display(bars=bars):

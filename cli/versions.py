@@ -17,11 +17,12 @@ from registry.alias import Alias, Aliases
 from registry.alias_log import get_aliases, history, live_since, places
 from registry.atomic import write_file
 from registry.counting import Case
-from registry.errors import InfrastructureError, UsageError
+from registry.errors import InfrastructureError, Refused, UsageError
 from registry.evidence import list_bundles, list_evidence
 from registry.lineage import Lineage
 from registry.lineage_page import render
 from registry.lineage_trace import trace
+from registry.lost_evidence import check_kept
 from registry.policy import exemption, missing_evidence
 from registry.predicates import WEIGHTS_SIGNATURE
 from registry.publish import list_versions, lost_numbers
@@ -104,7 +105,7 @@ def diff(before: Reference, after: Reference, as_json: Json = False) -> None:
 
 def _lineage(reference: str, now: datetime) -> Lineage:
     at = RegistryAccess()
-    store, trust, policy = at.store, at.trust, at.policy
+    store, trust = at.store, at.trust
     contents = _contents(at, reference)
     version = contents.version
     case = Case(version, contents.evidence, now, trust, live_since(store, trust, version))
@@ -113,9 +114,20 @@ def _lineage(reference: str, now: datetime) -> Lineage:
         contents.files,
         moves=history(store, trust, version.name, version.gpu_class),
         aliases=get_aliases(store, trust, version.name, version.gpu_class),
-        missing={alias: missing_evidence(policy, alias, case) for alias in (Alias.STAGING, Alias.PRODUCTION)},
+        missing=_missing(at, case),
         exempt=exemption(case),
     )
+
+
+def _missing(at: RegistryAccess, case: Case) -> dict[str, list[str]]:
+    """By alias, what the policy still asks for; and first of all, evidence that somebody removed."""
+    wanted = (Alias.STAGING, Alias.PRODUCTION)
+    missing = {str(alias): missing_evidence(at.policy, alias, case) for alias in wanted}
+    try:
+        check_kept(at.store, at.layout, case.version, {e.digest for e in case.found}, at.trust)
+    except Refused as removed:
+        return {alias: [f"{removed.what}: {removed.why}", *lacks] for alias, lacks in missing.items()}
+    return missing
 
 
 def _weights_signature(reference: str) -> bytes:

@@ -14,10 +14,12 @@ def build_image(
     layout: OciLayout,
     manifest: Manifest,
     labels: Mapping[str, str],
-    tag: str,
+    name: str,
     on_bytes: Callable[[int], None] | None = None,
 ) -> Descriptor:
-    """The image of these files, under this tag; the same files and labels give the same digest.
+    """The image of these files, tagged by name and digest; the same files and labels give the same digest.
+
+    A tag of its own: images of the same weights with other labels are no versions of one another.
 
     ``on_bytes`` hears how many bytes each step read; all steps add up to a little more than the manifest's
     size. Raises UsageError for too many files, InfrastructureError for a missing blob.
@@ -26,5 +28,5 @@ def build_image(
     layers = {path: layout.put_file_layer(layer, on_bytes) for path, layer in planned.items()}
     config = layout.put_blob(image_config(layers, labels), CONFIG_MEDIA_TYPE)
     image = layout.put_manifest(image_manifest(config, list(layers.values())))
-    layout.tag(tag, image)
+    layout.tag(f"{name}-{image.digest.short}", image)
     return image

@@ -73,7 +73,8 @@ class Snapshot:
 
 @dataclass(frozen=True)
 class Chain:
-    """The chain of one model on one GPU class. ``anyone``: entries count whoever signed them.
+    """The chain of one model on one GPU class. ``anyone``: entries count whoever signed them; ``restored``:
+    also where this home has seen more of them.
 
     Raises UsageError for malformed names, InfrastructureError for what was changed or is not trusted.
     """
@@ -83,6 +84,7 @@ class Chain:
     name: str
     gpu_class: str
     anyone: bool = False
+    restored: bool = False
 
     def __post_init__(self) -> None:
         try:
@@ -136,7 +138,7 @@ class Chain:
 
     def seen(self) -> Seen | None:
         """The newest entry that this home has seen, if it remembers one."""
-        memory = memory_of(self.store)
+        memory = None if self.restored else memory_of(self.store)
         return memory.seen(self.name, self.gpu_class) if memory else None
 
     def cut(self, seen: Seen | None, last: int) -> str:

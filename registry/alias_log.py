@@ -110,11 +110,11 @@ def vouch(
     is an older one on purpose, and signs a trusted log as well. Only a person can know that the aliases are
     right, so nothing calls this by itself. Raises as ``move_alias``.
     """
-    if restored and (memory := memory_of(store)):
-        memory.forget(name, gpu_class)
-    chain = Chain(store, trust, name, gpu_class, anyone=True)
+    chain = Chain(store, trust, name, gpu_class, anyone=True, restored=restored)
     while True:
         now = chain.settle()
+        if restored and (memory := memory_of(store)):
+            memory.forget(name, gpu_class)  # not before: a log that cannot be read is no reason to
         last = chain.read(now.move) if now.move else None
         pointing = [(alias, number) for alias in reversed(Alias) if (number := now.aliases.at(alias))]
         if not pointing or (last and last.signer and not restored):

@@ -162,7 +162,7 @@ def _keep(held: Holdings, folder: Path, arrival: Arrival, heard: Heard) -> None:
         _keep_layer(held, content_of(folder, layer.digest), layer, weights, heard)
     held.layout.put_blob(read_small(archive, config.digest), config.media_type)
     image = held.layout.put_manifest(read_small(archive, version.image))
-    held.layout.tag(f"{version.name}-{version.weights_set.short}", image)
+    held.layout.tag(f"{version.name}-{version.image.short}", image)
     kept = {key: records.get(key) or b"" for key in records.list("")}
     for key, data in kept.items():
         if not key.startswith("versions/"):

@@ -238,7 +238,7 @@ def _named(key: str, data: bytes) -> Digest:
 
 
 def _damaged(key: str, why: str) -> InfrastructureError:
-    next_step = "restore it from a backup, or remove it and judge the release again"
+    next_step = "`headgate reconcile --apply` mends it where a copy lies; else restore it from a backup"
     return InfrastructureError(f"The evidence record {key} is damaged", why=why, next_step=next_step)
 
 

@@ -14,6 +14,7 @@ from registry.digest import Digest
 from registry.errors import HeadgateError, Refused
 from registry.evidence import Evidence, read_evidence, record_key, remembered, subjects_of
 from registry.oci_layout import OciLayout
+from registry.predicates import APPROVAL
 from registry.store import Store
 from registry.trust import Trust
 from registry.version import ModelVersion
@@ -65,8 +66,14 @@ def put_back(store: Store, subject: Digest, data: bytes) -> bool:
 
 
 def in_words(lost: Collection[Evidence]) -> str:
-    """Each statement by its kind, its signer and its digest."""
-    return ", ".join(sorted(f"{e.kind} by {e.signer} ({e.digest})" for e in lost))
+    """Each statement by what it is, its signer and its digest."""
+    return ", ".join(sorted(f"{_word(e)} by {e.signer} ({e.digest})" for e in lost))
+
+
+def _word(said: Evidence) -> str:
+    if said.kind == APPROVAL and said.objects:
+        return "a rejection"
+    return f"{said.kind} ({said.verdict.outcome})" if said.verdict and said.objects else said.kind
 
 
 def _beside(layout: OciLayout, version: ModelVersion) -> dict[Digest, bytes] | None:

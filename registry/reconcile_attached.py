@@ -20,6 +20,7 @@ from registry.problem import Mend, Problem
 from registry.referrers import attachable
 from registry.store import Store
 from registry.trust import Trust
+from registry.verify_evidence import read_said
 from registry.version import ModelVersion
 
 
@@ -37,6 +38,7 @@ class AttachedReconciler:
         """What is here and not there, about these versions. Raises HeadgateError when the store fails."""
         told: set[Digest] = set()  # statements about weights are about every version made of them
         for version in versions:
+            read_said(self.store, self.trust, version)  # what objects to it is remembered from now on
             seen = remembered(self.store, version)
             yield from self._lost(
                 version, seen, f"about {version.reference}, seen by this home before,", told

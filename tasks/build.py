@@ -25,5 +25,4 @@ def build(place: Workplace, weights: Manifest, labels: Mapping[str, str], reposi
         report("build", f"{len(weights.files)} layers", read / max(weights.size, 1))
 
     with place.stage("build", f"{len(weights.files)} layers"):
-        tag = f"{repository}-{weights.set_digest.short}"
-        return build_image(place.layout, weights, labels, tag, on_bytes).digest
+        return build_image(place.layout, weights, labels, repository, on_bytes).digest

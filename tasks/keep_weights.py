@@ -53,7 +53,7 @@ def _pack_again(place: Workplace, version: ModelVersion, weights: Manifest) -> N
         serve=version.serve.digest,
         runtime=version.runtime,
     )
-    image = build_image(place.layout, weights, labels, f"{version.name}-{weights.set_digest.short}").digest
+    image = build_image(place.layout, weights, labels, version.name).digest
     if image != version.image:
         raise Refused(
             f"The image of {version.reference} cannot be made again from its files",

@@ -176,9 +176,9 @@ def test_a_log_that_was_cut_is_noticed_by_whoever_has_seen_more(
     assert "this home has seen move 3" in capsys.readouterr().err
     assert main(["verify", "tiny/1", "--json"]) == 10
     assert "was cut off" in capsys.readouterr().out
-    assert main(["history", "tiny"]) == 0
+    assert main(["history", "tiny"]) == 40
     assert "was cut off" in capsys.readouterr().err
-    assert main(["history", "tiny", "--json"]) == 0
+    assert main(["history", "tiny", "--json"]) == 40
     assert len(told(capsys)["gone"]) == 1
     again = ["vouch", "tiny", "--gpu-class", "cpu", "--why", "disk died"]
     assert main(again) == 40

@@ -136,6 +136,13 @@ def test_moves_over_there_are_shown_as_history(
     assert main(["verify", "tiny/1"]) == 0
 
 
+def test_a_forgotten_folder_is_no_version(here: TinyHome, capsys: pytest.CaptureFixture[str]) -> None:
+    """The last of two versions would become a folder of that name, and be left out."""
+    assert main(["export", "tiny/1", "tiny/1", "--json"]) == 2
+    assert "tiny/1 is a version" in said(capsys)["error"]["what"]
+    assert not Path("tiny").exists()
+
+
 def test_a_home_without_a_key_makes_one_to_export_with(
     tmp_path: Path, here: TinyHome, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -107,7 +107,9 @@ def test_a_rejection_signed_where_no_image_is_is_found_and_put_back(
     at.store.delete(key)
     capsys.readouterr()
     assert main(["verify", "tiny/1", "--json"]) == 10
-    assert "this home has seen approval by" in json.dumps(said(capsys))
+    assert "this home has seen a rejection by" in json.dumps(said(capsys))
+    assert main(["show", "tiny/1", "--json"]) == 0
+    assert "was removed from the store" in said(capsys)["missing"]["production"][0]
     assert main(["stage", "tiny/1", "--json"]) == 10
     assert "was removed from the store" in said(capsys)["error"]["what"]
     mend(at)

@@ -37,7 +37,7 @@ def _built(home: Path, mtime: int) -> tuple[OciLayout, Descriptor]:
         (work / path).write_bytes(content)
         os.utime(work / path, (mtime, mtime))
     layout = OciLayout(home / "oci", blobs)
-    return layout, build_image(layout, blobs.add_tree(work), _LABELS, "tiny/1")
+    return layout, build_image(layout, blobs.add_tree(work), _LABELS, "tiny")
 
 
 def _json(layout: OciLayout, blob: Digest) -> dict[str, object]:
@@ -52,7 +52,17 @@ def test_the_same_files_make_the_same_image_anywhere(tmp_path: Path) -> None:
     _, second = _built(tmp_path / "two", mtime=2_000_000)
     _, again = _built(tmp_path / "one", mtime=3)
     assert first == second == again
-    assert layout.resolve("tiny/1") == first
+    assert layout.resolve(f"tiny-{first.digest.short}") == first
+
+
+def test_the_same_weights_served_otherwise_are_an_image_beside_the_first(tmp_path: Path) -> None:
+    """Each keeps a tag: an image that none points at is garbage, and its version was one until now."""
+    layout, first = _built(tmp_path, mtime=1)
+    weights = BlobStore(tmp_path / "blobs").add_tree(tmp_path / "work")
+    other = build_image(layout, weights, {**_LABELS, "serve": "otherwise"}, "tiny")
+    assert sorted(map(str, (first.digest, other.digest))) == sorted(
+        str(d.digest) for d in layout.tagged().values()
+    )
 
 
 def test_an_image_holds_the_files_under_models(tmp_path: Path) -> None:

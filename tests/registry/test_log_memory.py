@@ -208,3 +208,12 @@ def test_what_was_seen_is_read_as_it_was_written(number: int, data: bytes, draw:
     changed = json.dumps(draw.draw(mangled(json.loads(seen.to_bytes())))).encode()
     with contextlib.suppress(ValueError, TypeError, KeyError, AttributeError, RecursionError):
         assert Seen.from_bytes(changed).to_bytes() == changed
+
+
+def test_a_vouch_that_fails_forgets_nothing(home: RememberedStore, store: MemoryStore) -> None:
+    """Whoever cut the log off must not get its memory erased by a person in a hurry."""
+    before = home.memory.seen(*TINY)
+    store.delete("audit/tiny/cpu/00000002.json")  # the record still names it
+    with pytest.raises(InfrastructureError):
+        sign_for(home, restored=True)
+    assert home.memory.seen(*TINY) == before

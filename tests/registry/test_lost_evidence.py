@@ -63,7 +63,7 @@ def test_who_rejected_a_version_misses_the_rejection(
     digest = record(ann, house.signer, rejected(version))
     assert missed(house, ann, version) == ""
     ann.delete(record_key(version.release_digest, digest))
-    assert missed(house, ann, version) == f"this home has seen approval by builder ({digest})"
+    assert missed(house, ann, version) == f"this home has seen a rejection by builder ({digest})"
 
 
 def test_who_read_a_rejection_misses_it(house: TinyHome, version: ModelVersion, tmp_path: Path) -> None:
@@ -116,7 +116,7 @@ def test_a_key_that_is_trusted_no_longer_objects_no_longer(
     ann.delete(record_key(version.release_digest, record(ann, stranger, rejected(version))))
     assert missed(house, ann, version) == ""
     house.trusts("stranger", stranger)
-    assert "approval by stranger" in missed(house, ann, version)
+    assert "a rejection by stranger" in missed(house, ann, version)
 
 
 def test_each_registry_is_remembered_for_itself(
@@ -128,3 +128,13 @@ def test_each_registry_is_remembered_for_itself(
     shutil.copytree(house.home.store, tmp_path / "elsewhere")
     moved = open_registry({"HEADGATE_STORE": str(tmp_path / "elsewhere")}, Home(tmp_path / "ann"))
     assert missed(house, moved, version) == ""
+
+
+def test_reconciling_reads_too(house: TinyHome, version: ModelVersion, tmp_path: Path) -> None:
+    """A dry run is a look at every version."""
+    digest = record(house.store, house.signer, rejected(version))
+    reader = someone(house, tmp_path / "reader")
+    nowhere = OciLayout(tmp_path / "no images", house.blobs)
+    list(AttachedReconciler(reader, house.trust, nowhere, "ann", pytest.fail).problems([version]))
+    house.store.delete(record_key(version.release_digest, digest))
+    assert str(digest) in missed(house, reader, version)

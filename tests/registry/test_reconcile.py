@@ -246,7 +246,7 @@ def test_a_removed_rejection_is_put_back_from_beside_the_image(at: TinyHome) -> 
         if damage:
             at.store.put_if_absent(key, damage)
         found = _problems(at)
-        assert "1 record is beside the image of tiny/1 and not in the store: approval by" in found[0].what
+        assert "1 record is beside the image of tiny/1 and not in the store: a rejection by" in found[0].what
         assert found[0].mend
         assert found[0].mend()
         assert at.store.get(key) == rejection
@@ -265,7 +265,9 @@ def test_a_removed_rejection_is_put_back_from_a_registry(at: TinyHome) -> None:
         shutil.rmtree(at.home.oci)
         reconciler = replace(_reconciler(at), connect=lambda place: OciClient(place.repository))
         [problem] = reconciler.problems()
-        assert f"attached to tiny/1 in {client.repository} and not in the store: approval by" in problem.what
+        assert (
+            f"attached to tiny/1 in {client.repository} and not in the store: a rejection by" in problem.what
+        )
         assert problem.mend
         assert problem.mend()
         assert at.store.get(key) == rejection

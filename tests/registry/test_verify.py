@@ -256,7 +256,7 @@ def test_a_rejection_that_was_removed_from_the_store_is_noticed(copy: TinyHome) 
     copy.layout.put_referrer(version.image, copy.store.get(key) or b"")
     copy.store.delete(key)
     (reason,) = verdict(copy).reasons()
-    assert f"approval by builder ({digest})" in reason
+    assert f"a rejection by builder ({digest})" in reason
     assert "was removed from the store" in reason
     assert "Next: `headgate reconcile --apply` puts it back" in reason
 

@@ -107,7 +107,7 @@ def release(
         serve=SERVE.digest,
         runtime=digest("runtime"),
     )
-    image = build_image(at.layout, made, labels, f"{name}-{made.set_digest.short}")
+    image = build_image(at.layout, made, labels, name)
     at.blobs.link_tree(made, at.home.weights(made.set_digest))
     version = publish(
         at.store,
