@@ -22,6 +22,7 @@ from typing import TextIO
 
 from registry.errors import InfrastructureError, TimedOut
 from tasks.child_output import ChildOutput
+from tasks.interrupts import uninterrupted
 from tasks.process_table import group_is_alive
 from tasks.run import current_run
 
@@ -137,14 +138,17 @@ def _running(
 ) -> Iterator[subprocess.Popen[bytes]]:
     """The child for the length of the block; afterwards its group is gone and its output taken."""
     output.announce(argv)
-    child = _start(argv, env, cwd, output)
+    child = None
     try:
+        with uninterrupted():
+            child = _start(argv, env, cwd, output)
         yield child
     finally:
-        try:
-            _end(child, grace)
-        finally:
-            _drain(child, output)
+        if child:
+            try:
+                _end(child, grace)
+            finally:
+                _drain(child, output)
 
 
 @contextmanager

@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import pickle
 import signal
+import subprocess
 import sys
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -164,6 +166,23 @@ def test_ctrl_c_ends_the_group_and_goes_on_up() -> None:
     with pytest.raises(KeyboardInterrupt):
         run_process([PYTHON, "-c", WITH_GRANDCHILD], log=listen, timeout=20)
     assert gone(seen[0])
+
+
+def test_ctrl_c_in_the_moment_a_child_starts_leaves_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It has a process, and nobody a hold of it yet."""
+    started: list[int] = []
+
+    class Interrupted(subprocess.Popen[bytes]):
+        def __init__(self, *arguments: Any, **options: Any) -> None:
+            super().__init__(*arguments, **options)
+            started.append(self.pid)
+            signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(subprocess, "Popen", Interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        run("import time; time.sleep(60)")
+    assert gone(started[0])
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 def test_a_second_ctrl_c_during_the_grace_still_kills() -> None:
