@@ -10,11 +10,15 @@ import re
 from collections.abc import Collection, Mapping
 from typing import Any
 
+import yaml
+
 from registry.errors import Refused
 from registry.strict_json import shown
 
 _FRONT_MATTER = re.compile(r"\A\ufeff?---[ \t]*\r?\n(.*?)^---[ \t]*\r?$", re.DOTALL | re.MULTILINE)
-_ITEM = re.compile(r"\n[ \t]*-[ \t]+(.*)")
+_LONGEST = 1 << 16  # characters; the hub's longest lists of tags and results are half of that
+_KEYS = {"license", "license_name"}
+_MERGE = "<<"  # brings keys from elsewhere
 _OTHER = "other"  # the hub's name for licences that have none; license_name then says which
 _BETWEEN = ", "
 
@@ -22,16 +26,20 @@ _BETWEEN = ", "
 def licence_of(card: str, config: Mapping[str, Any]) -> str | None:
     """The licence that a model's card names (its README.md, or ""), or else its config.json; None if none.
 
-    In lower case; several are parted by ``, `` and hold together. A name that is given twice is none.
+    In lower case; several are parted by ``, `` and hold together. A card that cannot be read for certain
+    names none, and the configuration does not stand in for it.
     """
     found = _FRONT_MATTER.match(card)
-    front = found[1] if found else ""
-    names = _values(front, "license")
+    try:
+        card_says = _stated(found[1]) if found else {}
+    except (yaml.YAMLError, ValueError, RecursionError):
+        return None
+    names = card_says.get("license", [])
     if names == [_OTHER]:
-        names = _values(front, "license_name") or names
+        names = card_says.get("license_name") or names
     stated = config.get("license")
     if not names and isinstance(stated, str):
-        names = [_plain(stated)]
+        names = [stated.strip().casefold()]
     return _BETWEEN.join(name for name in names if name) or None
 
 
@@ -43,7 +51,7 @@ def refuse_licence(licence: str | None, allowed: Collection[str], where: str) ->
     if licence is None:
         raise Refused(
             f"{where} names no licence",
-            why=f"neither its card nor its config.json does, and {known}",
+            why=f"neither its card nor its config.json does in a way that has one meaning, and {known}",
             next_step="ask its authors, or choose another model; a folder of yours says it at the top of its "
             "README.md: `license: ...` between two lines of ---",
         )
@@ -56,19 +64,28 @@ def refuse_licence(licence: str | None, allowed: Collection[str], where: str) ->
         )
 
 
-def _values(front: str, key: str) -> list[str]:
-    """A key's value, or values, in YAML's usual spellings.
+def _stated(front: str) -> dict[str, list[str]]:
+    """The texts of each key at the top of a card, in lower case; nothing is made of them.
 
-    Not by a YAML reader: cards are long, strangers write them, and two keys are all that is wanted.
+    Raises ValueError or YAMLError for what readers of YAML might read in different ways, or not at all.
     """
-    lines = list(re.finditer(rf"^{key}:[ \t]*(.*)((?:\n[ \t]*-[ \t].*)*)", front, re.MULTILINE))
-    if len(lines) != 1:
-        return []
-    value, items = lines[0].groups()
-    if value.strip():
-        return [_plain(item) for item in value.strip().strip("[]").split(",")]
-    return [_plain(item) for item in _ITEM.findall(items)]
+    if len(front) > _LONGEST:
+        raise ValueError("longer than any card's")
+    top = yaml.compose(front, Loader=yaml.SafeLoader)
+    if top is None:
+        return {}
+    if not isinstance(top, yaml.MappingNode):
+        raise ValueError("no keys")
+    found: dict[str, list[str]] = {}
+    for key, value in top.value:
+        if key.value in found or key.value == _MERGE:
+            raise ValueError("a key given twice")
+        found[str(key.value)] = _texts(value) if key.value in _KEYS else []
+    return found
 
 
-def _plain(text: str) -> str:
-    return re.sub(r"(^|\s)#.*", "", text).strip().strip("'\"").casefold()
+def _texts(node: yaml.Node) -> list[str]:
+    nodes = node.value if isinstance(node, yaml.SequenceNode) else [node]
+    if not all(isinstance(one, yaml.ScalarNode) for one in nodes):
+        raise ValueError("no text, and no list of texts")
+    return [text for one in nodes if (text := str(one.value).strip().casefold())]

@@ -47,6 +47,15 @@ def check_weights(places: WeightsPlaces, version: ModelVersion, weights: Manifes
     )
 
 
+def check_served(blobs: BlobStore, folder: Path, weights: Manifest, heard: Heard) -> None:
+    """Reads what servers load from the folder; Refused when it is not the weights, to the last byte."""
+    for path, entry in weights.files.items():
+        if blobs.has(entry.digest):  # the folder's file is a link to it
+            check_blob(blobs, path, entry.digest)
+        heard(entry.size)
+    _refuse_differences(f"The folder {folder}", list(_differences(folder, weights, blobs)))
+
+
 def not_here(what: str, version: ModelVersion, names: set[str] | None = None) -> NotHere:
     """The error for parts of a version that could not be checked, naming some of them."""
     named = f" ({_shown(sorted(names))})" if names else ""

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping
 from typing import Any
 
 from registry.strict_json import shown
+
+_SHARD = re.compile(r"(.+)-[0-9]{5}-of-([0-9]{5})\.safetensors")
 
 
 def shards_of(index: Any, present: Collection[str]) -> dict[str, str]:
@@ -42,3 +45,13 @@ def refuse_twice(tensors: Mapping[str, Collection[str]]) -> None:
                 raise ValueError(
                     f"{shown(tensor)} is in {other} and in {shard}; each loader takes its own choice"
                 )
+
+
+def refuse_missing_shards(names: Collection[str]) -> None:
+    """Raises ValueError when not all shards are there that a name tells of; an index tells it better."""
+    for name in sorted(names):
+        if numbered := _SHARD.fullmatch(name):
+            stem, count = numbered[1], numbered[2]
+            wanted = (f"{stem}-{number:05}-of-{count}.safetensors" for number in range(1, int(count) + 1))
+            if missing := next((shard for shard in wanted if shard not in names), None):
+                raise ValueError(f"it is one of {int(count)} shards, and {missing} is not there")

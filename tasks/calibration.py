@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from pathlib import Path
@@ -20,22 +21,48 @@ _ON_HUB = re.compile(r"(hf://datasets/[\w.-]+/[\w.-]+)@([0-9a-f]{40})/(.+\.jsonl
 def calibration_file(place: Workplace, where: str, token_secret: str | None) -> Path:
     """The JSONL file a recipe names, on this disk and readable. Raises UsageError or InfrastructureError."""
     check_calibration(where)
-    return _from_hub(place, where, token_secret) if where.startswith("hf://") else Path(where)
+    if not where.startswith("hf://"):
+        return Path(where)
+    path = _from_hub(place, where, token_secret)
+    _check_lines(path, where)
+    return path
 
 
 def check_calibration(where: str) -> None:
-    """Raises UsageError for a file of this disk that cannot be read, or an address that pins no file."""
+    """Raises UsageError for a file of this disk that holds no texts, or an address that pins no file."""
     if where.startswith("hf://"):
         _parts(where)
-        return
+    else:
+        _check_lines(Path(where), where)
+
+
+def _check_lines(path: Path, where: str) -> None:
+    """Each line, as an engine will read it."""
     try:
-        Path(where).open("rb").close()
+        with path.open(encoding="utf-8") as lines:
+            for number, line in enumerate(lines, 1):
+                if line.strip() and not _is_text(line):
+                    raise _no_texts(where, f'line {number} is no object with a "text": {line.strip()[:60]}')
+    except UnicodeDecodeError as error:
+        raise _no_texts(where, f"it is not UTF-8: {error.reason} at byte {error.start}") from error
     except OSError as error:
-        raise UsageError(
-            f"the calibration texts {where} cannot be read",
-            why=error.strerror or str(error),
-            next_step='name a JSONL file of {"text": ...} lines under quantize.calibration',
-        ) from error
+        raise _no_texts(where, error.strerror or str(error)) from error
+
+
+def _is_text(line: str) -> bool:
+    try:
+        value = json.loads(line)
+    except ValueError:
+        return False
+    return isinstance(value, dict) and isinstance(value.get("text"), str)
+
+
+def _no_texts(where: str, why: str) -> UsageError:
+    return UsageError(
+        f"the calibration texts {where} cannot be read",
+        why=why,
+        next_step='name a JSONL file of {"text": ...} lines under quantize.calibration',
+    )
 
 
 def _parts(where: str) -> tuple[str, str, str]:

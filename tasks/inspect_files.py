@@ -14,7 +14,7 @@ from registry.admission import is_configuration, is_weights, may_ask_for_code, r
 from registry.errors import Refused
 from registry.safetensors import Header, read_header
 from registry.strict_json import read_strictly
-from registry.weight_index import refuse_twice, refuse_wrong_shards, shards_of
+from registry.weight_index import refuse_missing_shards, refuse_twice, refuse_wrong_shards, shards_of
 from tasks.disk import in_words
 from tasks.tensor_sample import refuse_no_numbers
 
@@ -73,6 +73,9 @@ def _compare_with_indexes(folder: Path, shards: Mapping[str, Header], where: str
     if indexes:
         with _refusing(" and ".join(indexes), where, "does not fit the weights"):
             refuse_wrong_shards(named, tensors)
+    else:
+        with _refusing(min(shards), where, "is not a whole model"):
+            refuse_missing_shards(shards)
 
 
 def _regular(path: Path) -> Path:

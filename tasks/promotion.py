@@ -14,13 +14,16 @@ from registry.counting import newest_of
 from registry.errors import HeadgateError, Inconclusive, InfrastructureError, Refused, RolledBack, UsageError
 from registry.evidence import Evidence, list_evidence
 from registry.lost_evidence import check_kept
+from registry.manifest import Manifest
 from registry.manifests import load_manifest
 from registry.open_case import open_case
 from registry.policy import exemption, insist
 from registry.predicates import ROLLOUT
 from registry.sweep import missing_bytes
+from registry.verify_weights import check_served
 from registry.version import ModelVersion
 from tasks.attest import attach
+from tasks.disk import in_words
 from tasks.fleet_records import load_status
 from tasks.keep_weights import bring_back
 from tasks.progress import report
@@ -68,10 +71,24 @@ def replica_of(place: Workplace, version: ModelVersion) -> ReplicaSpec:
             next_step="release it again from its source, import it, or name the weights store that has it in "
             "HEADGATE_WEIGHTS: its record and evidence still hold",
         )
+    _check_bytes(place, weights)
     installed = runtime_of(place, version.runtime)
     # Users ask for the model by its registry name, whichever version answers.
     served = Served(version.name, weights, version.serve, installed)
     return replica(place, served, revision=_revision(version))
+
+
+def _check_bytes(place: Workplace, weights: Manifest) -> None:
+    """What was judged is what is served: each byte is read again before a server loads it."""
+    read = 0
+
+    def heard(count: int) -> None:
+        nonlocal read
+        read += count
+        report("check", f"{in_words(weights.size)} of weights", read / max(weights.size, 1))
+
+    with place.stage("check", f"{in_words(weights.size)} of weights"):
+        check_served(place.blobs, place.unpacked(weights), weights, heard)
 
 
 def production_revision(place: Workplace, version: ModelVersion) -> str | None:

@@ -22,6 +22,18 @@ from registry.licence import licence_of, refuse_licence
         ("license:", None),
         ("license: mit\nlicense: agpl-3.0", None),
         ("model-index:\n  license: mit", None),
+        ("license: [mit,\n  gpl-3.0]", "mit, gpl-3.0"),
+        ("license:\n- mit\n\n- gpl-3.0", "mit, gpl-3.0"),
+        ("license:\n- mit\n# x\n- gpl-3.0", "mit, gpl-3.0"),
+        ('"license": gpl-3.0', "gpl-3.0"),
+        ("license: >-\n  mit", "mit"),
+        ("license: [mit", None),
+        ("license: {name: mit}", None),
+        ("license:\n- [mit]", None),
+        ("base: &a {license: gpl-3.0}\n<<: *a\nlicense: mit", None),
+        ("- license: mit", None),
+        ("license: " + "[" * 3000, None),
+        ("tags: [" + "a, " * 40_000 + "]\nlicense: mit", None),
         ("", None),
     ],
 )
@@ -36,6 +48,9 @@ def test_a_card_without_front_matter_leaves_it_to_the_configuration() -> None:
     assert licence_of("# Model\nlicense: mit", {"license": "Apache-2.0"}) == "apache-2.0"
     assert licence_of("---\nlicense: mit\n---\n", {"license": "apache-2.0"}) == "mit"
     assert licence_of("", {"license": ["mit"]}) is None
+    assert licence_of("---\nlicense: gpl-3.0\nlicense: gpl-3.0\n---\n", {"license": "mit"}) is None
+    assert licence_of("---\nlicense: [gpl-3.0\n---\n", {"license": "mit"}) is None
+    assert licence_of("---\ntags: [a]\n---\n", {"license": "mit"}) == "mit"
     assert licence_of("", {}) is None
 
 

@@ -88,3 +88,25 @@ def test_a_file_that_the_dataset_does_not_have(hub: HubSimulator, workplace: Wor
 def test_a_file_of_this_disk_that_is_not_there(workplace: Workplace, tmp_path: Path) -> None:
     """The key of the spec is named."""
     assert "quantize.calibration" in refusal(workplace, str(tmp_path / "none.jsonl"))
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b'{"text": "one"}\n{"txt": "two"}\n', 'line 2 is no object with a "text"'),
+        (b"words\n", "line 1 is no object"),
+        (b'{"text": 5}\n', "line 1 is no object"),
+        (b'["text"]\n', "line 1 is no object"),
+        (b'{"text": "\xff"}\n', "it is not UTF-8"),
+    ],
+)
+def test_lines_that_are_no_texts_are_said_before_an_engine_starts(
+    workplace: Workplace, tmp_path: Path, content: bytes, said: str
+) -> None:
+    """With the file and the line; blank lines are none."""
+    path = tmp_path / "texts.jsonl"
+    path.write_bytes(content)
+    with pytest.raises(UsageError, match=said):
+        calibration_file(workplace, str(path), None)
+    path.write_bytes(b'\n{"text": "one"}\n\n')
+    assert calibration_file(workplace, str(path), None) == path

@@ -46,6 +46,14 @@ def test_an_index_counts_though_it_came_before_the_weights(tmp_path: Path) -> No
     assert INDEX in refusal(tmp_path, FIRST, SECOND)
 
 
+def test_one_shard_of_two_is_no_model(tmp_path: Path) -> None:
+    """Without an index only the names tell."""
+    files = sharded({"a": FIRST, "b": SECOND})
+    written(tmp_path, {FIRST: files[FIRST], SECOND: files[SECOND]})
+    inspect(tmp_path, [FIRST, SECOND], "org/model")
+    assert f"one of 2 shards, and {FIRST} is not there" in refusal(tmp_path, SECOND)
+
+
 @pytest.mark.parametrize("kind", ["BOOL", "U8", "I8", "I32", "I64", "U16"])
 def test_whole_numbers_are_never_none(tmp_path: Path, kind: str) -> None:
     """All bits set is a number like any other there, as in packed weights."""

@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 
 from registry.alias import Alias
-from registry.digest import canonical_json
+from registry.digest import Digest, canonical_json
 from registry.errors import InfrastructureError, NeedsApproval, Refused, RolledBack, UsageError
 from registry.evidence import Evidence, evidence_about, record
+from registry.manifests import load_manifest
 from registry.publish import get_version
 from registry.signing import KeySigner
 from registry.trust import Trust, TrustedKey
@@ -167,6 +168,19 @@ def test_files_that_were_not_judged_are_not_served(at: TinyHome) -> None:
     check_evidence(workplace(at), forged)
     with pytest.raises(Refused, match=r"tiny/1 contradicts itself, and is not served"):
         replica_of(workplace(at), forged)
+
+
+@pytest.mark.parametrize("where", ["blobs", "cache"])
+def test_weights_that_were_changed_on_the_disk_are_not_served(at: TinyHome, where: str) -> None:
+    """In the blob, and in the folder that servers load from when it is no link to the blob."""
+    version = release(at)
+    folder = workplace(at).unpacked(load_manifest(at.store, version.weights_manifest))
+    blob = at.blobs.path(Digest.of_bytes(WEIGHTS["model.safetensors"]))
+    path = blob if where == "blobs" else folder / "model.safetensors"
+    path.unlink()
+    path.write_bytes(b"e" * 1500)
+    with pytest.raises(Refused, match=r"has been changed|does not hold the weights"):
+        replica_of(workplace(at), version)
 
 
 def test_nothing_is_rolled_out_with_a_key_that_could_not_say_so(
