@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -26,6 +27,7 @@ PART = 64 << 20  # bytes; four of them are in memory at a time
 _AT_A_TIME = 4
 _MOST_PARTS = 10_000
 _ATTEMPTS = 4  # of an upload that somebody ended meanwhile
+_LOOKS = (0.0, 0.5, 2.0)  # seconds before each: another run may be completing the same object
 
 
 @dataclass(frozen=True)
@@ -147,15 +149,18 @@ class Upload:
 
     def _check(self, parts: list[bytes]) -> None:
         """Look at the object: it has the size, and the checksum where the service keeps one."""
-        head = self.bucket.head(self.key) or {}
-        whole = hashlib.sha256(b"".join(parts)).digest() if parts else bytes.fromhex(self.digest.hex)
-        found = head.get("ChecksumSHA256", _base64(whole)).partition("-")[0]
-        if head.get("ContentLength") != self.size or found != _base64(whole):
-            raise InfrastructureError(
-                f"{self._where} is not what was uploaded",
-                why=f"the service has {head.get('ContentLength', 0)} of {self.size} bytes, checksum {found}",
-                next_step="run the same command again; if it stays so, the service or a proxy is broken",
-            )
+        whole = _base64(hashlib.sha256(b"".join(parts)).digest() if parts else bytes.fromhex(self.digest.hex))
+        for pause in _LOOKS:
+            time.sleep(pause)
+            head = self.bucket.head(self.key) or {}
+            found = head.get("ChecksumSHA256", whole).partition("-")[0]
+            if head.get("ContentLength") == self.size and found == whole:
+                return
+        raise InfrastructureError(
+            f"{self._where} is not what was uploaded",
+            why=f"the service has {head.get('ContentLength', 0)} of {self.size} bytes, checksum {found}",
+            next_step="run the same command again; if it stays so, the service or a proxy is broken",
+        )
 
     def _insist(self, found: Digest) -> None:
         if found != self.digest:

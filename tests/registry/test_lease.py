@@ -212,8 +212,8 @@ def test_a_killed_holder_is_waited_for_and_then_passed_over(tmp_path: Path) -> N
 def test_a_holder_that_works_for_long_keeps_it(tmp_path: Path) -> None:
     """It is renewed all the while, and whoever runs out of patience is told who has it."""
     store = DirStore(tmp_path)
-    with held(store, _KEY, "me@here", ttl=0.4) as check:
-        with pytest.raises(TimedOut, match="me@here holds it"), held(store, _KEY, "you", 0.4, patience=1.2):
+    with held(store, _KEY, "me@here", ttl=2.0) as check:
+        with pytest.raises(TimedOut, match="me@here holds it"), held(store, _KEY, "you", 2.0, patience=3.0):
             pass
         check()
     with held(store, _KEY, "you", ttl=0.4, patience=0.0) as check:
