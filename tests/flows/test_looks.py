@@ -5,22 +5,13 @@ from __future__ import annotations
 import json
 import os
 import signal
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from registry.evidence import list_evidence
 from registry.key_ring import load_trust
 from registry.publish import get_version
-from tests.simulators.project import Project, released
-
-
-def until(done: Callable[[], bool], seconds: float = 60) -> None:
-    deadline = time.monotonic() + seconds
-    while not done():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+from tests.simulators.project import Project, released, until
 
 
 def asked(place: Project) -> list[tuple[str, int, int]]:

@@ -7,12 +7,12 @@ import os
 import signal
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.simulators.project import Project, project
+from tests.simulators.project import Project, project, until
 
 
 @pytest.fixture(scope="module")
@@ -30,13 +30,6 @@ def place(tmp_path: Path, database: Path, monkeypatch: pytest.MonkeyPatch) -> It
         port = probe.getsockname()[1]
     with project(tmp_path, port, "") as made:
         yield made
-
-
-def until(done: Callable[[], bool], seconds: float = 60) -> None:
-    deadline = time.monotonic() + seconds
-    while not done():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 def servers(place: Project) -> list[int]:
