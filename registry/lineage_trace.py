@@ -12,6 +12,7 @@ from registry.alias_move import Move
 from registry.counting import Case
 from registry.digest import Digest
 from registry.evidence import Evidence
+from registry.fetched import fetches_of
 from registry.lineage import Lineage, Node, Step
 from registry.manifest import Manifest
 from registry.predicates import (
@@ -88,7 +89,7 @@ def _origin(found: Case) -> Iterator[Node]:
         summary=version.source_uri,
         digests={**source, "manifest": version.source_manifest},
         details={"address": version.source_uri, "commit": version.source_commit},
-        evidence=tuple(found.of(FETCH)),
+        evidence=tuple(fetches_of(found)),
         missing_tells=True,
     )
     yield Node(

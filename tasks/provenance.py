@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from registry.fetched import pinned
 from registry.manifest import Manifest
 from registry.predicates import FETCH, QUANTIZE
 from tasks.fetch import Fetched
@@ -18,7 +19,7 @@ def record_fetch(place: Workplace, source: Fetched) -> None:
     facts = {
         "stage": FETCH,
         "parameters": {"uri": source.uri},
-        "dependencies": {source.uri: _pinned(source.commit)},
+        "dependencies": {source.uri: pinned(source.commit)},
         "versions": {},
         **source.terms.to_json(),
     }
@@ -40,8 +41,3 @@ def record_quantize(place: Workplace, source: Manifest, weights: Quantized) -> N
         **weights.made_on,
     }
     record_once(place, QUANTIZE, weights.manifest.set_digest, None, facts)
-
-
-def _pinned(commit: str) -> dict[str, str]:
-    algorithm, colon, value = commit.partition(":")
-    return {algorithm: value} if colon else {"gitCommit": commit}

@@ -25,6 +25,7 @@ from tests.simulators.records import digest, draft
 
 SIGNER, TRUST = signer_and_trust()
 NOW = datetime(2026, 11, 3, tzinfo=UTC)
+LATER = datetime(2026, 11, 5, tzinfo=UTC)
 VERSION = draft(parent="tiny/2").numbered(3)
 FILES = Manifest({"model.safetensors": ManifestEntry(digest("file"), 4_500_000_000)})
 
@@ -127,6 +128,36 @@ def test_the_newest_that_counts_is_shown() -> None:
     scan = next(n for n in traced((*signed_evidence(), rescan, claimed)).nodes if n.title == "scan")
     assert (scan.mark, scan.signer) == (Mark.FAIL, "builder")
     assert len(scan.evidence) == 3
+
+
+def fetched(uri: str, commit: str, day: int) -> Evidence:
+    facts = {
+        "stage": "fetch", "run": "run-1", "versions": {}, "parameters": {"uri": uri},
+        "dependencies": {uri: {"gitCommit": commit}}, "at": f"2026-11-0{day}T09:00:00.000000+00:00",
+    }  # fmt: skip
+    assert VERSION.source_set
+    return signed(Evidence(kind="fetch", subject=VERSION.source_set, facts=facts), SIGNER, TRUST)
+
+
+def test_the_source_is_the_fetch_that_the_record_names() -> None:
+    """The same bytes came from elsewhere as well, at another commit, and again after the release."""
+    own, commit = VERSION.source_uri, VERSION.source_commit
+    early, right, again = (fetched(own, commit, day) for day in (1, 2, 4))
+    others = (fetched("hf://fork/tiny", commit, 3), fetched(own, "b" * 40, 3))
+    rest = tuple(e for e in signed_evidence(day=3) if e.kind != "fetch")
+    lineage = trace(
+        Case(VERSION, (early, right, again, *others, *rest), LATER, TRUST), FILES, (), Aliases(), {}
+    )
+    source = lineage.nodes[0]
+    assert source.counts == right
+    assert source.evidence == (right, early, again)
+    assert {e.digest for e in others} <= {e.digest for e in lineage.evidence}
+
+
+def test_a_source_that_no_fetch_names_is_missing() -> None:
+    """That the same bytes are elsewhere does not say that they came from where the record has it."""
+    lineage = traced((fetched("hf://fork/tiny", VERSION.source_commit, 1),))
+    assert lineage.nodes[0].mark is Mark.MISSING
 
 
 def untrusted(evidence: Evidence) -> tuple[Evidence, Trust]:
