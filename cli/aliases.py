@@ -13,6 +13,7 @@ from cli.releases import Json
 from registry import alias_log
 from registry.alias import Alias, Aliases
 from registry.alias_move import Move
+from registry.alias_vouch import vouch as sign_for
 from registry.approval import approval
 from registry.counting import Case
 from registry.errors import InfrastructureError, NeedsApproval, UsageError
@@ -111,6 +112,8 @@ def history(
     print_table(f"Moves of {name}", columns, [_row(move) for move in moves])
     for move in (move for move in moves if move.doubt):
         say(f"Move {move.number} on {move.gpu_class} is in doubt: {move.doubt}.")
+    for move in (move for move in moves if move.lost):
+        say(_lost(move))
     for sentence in gone:
         say(sentence)
     if gone:
@@ -122,17 +125,21 @@ def vouch(
     gpu_class: Annotated[str, typer.Option("--gpu-class", help="The GPU class they are for.")],
     why: Why,
     restored: Annotated[
-        bool, typer.Option("--restored", help="The store is an older backup on purpose: moves may be gone.")
+        bool,
+        typer.Option(
+            "--restored",
+            help="Go on without moves that are gone: no backup has them, or the store is an older one.",
+        ),
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Sign for a model's aliases as they are: after a key is gone, or when they were moved before any was.
+    """Sign for a model's aliases as they are: after a key or moves are gone, or where no key had signed them.
 
     What `production` and `previous` name counts as live here from then on: look before you sign.
     """
     at = RegistryAccess()
     _check_place(at, name, gpu_class)
-    signed = alias_log.vouch(
+    signed = sign_for(
         at.store,
         at.signer,
         at.trust,
@@ -204,6 +211,12 @@ def _reason(why: str) -> str:
     if not why.strip():
         raise UsageError("--why is empty", next_step="say in a few words why; it is kept with the decision")
     return why.strip()
+
+
+def _lost(move: Move) -> str:
+    numbers, many = ", ".join(map(str, move.lost)), len(move.lost) > 1
+    lost = f"Move{'s' if many else ''} {numbers} on {move.gpu_class} {'are' if many else 'is'} lost"
+    return f"{lost}: {move.who} goes on without, with move {move.number} ({move.why})."
 
 
 def _row(move: Move) -> list[str]:

@@ -8,7 +8,9 @@ chain, or say something else: that is tampering, and an error.
 
 from __future__ import annotations
 
+import contextlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
@@ -108,7 +110,7 @@ class Chain:
         try:
             return data, Snapshot() if data is None else Snapshot.from_bytes(data)
         except _UNREADABLE as problem:
-            raise _damaged(f"alias record {self.record_key}", _words(problem)) from problem
+            raise _damaged(f"alias record {self.record_key}", _words(problem), self._put_back) from problem
 
     def read(self, number: int) -> Move | None:
         """An entry, whoever signed it; None when there is none."""
@@ -119,10 +121,10 @@ class Chain:
         try:
             move = Move.from_evidence(read_evidence(data, self.trust))
         except _UNREADABLE as problem:
-            raise _damaged(f"alias move {key}", _words(problem)) from problem
+            raise _damaged(f"alias move {key}", _words(problem), self._put_back) from problem
         if (move.number, move.name, move.gpu_class) != (number, self.name, self.gpu_class):
             found = f"move {move.number} of {move.name} on {move.gpu_class}"
-            raise _damaged(f"alias move {key}", f"it is {found}, put in another place")
+            raise _damaged(f"alias move {key}", f"it is {found}, put in another place", self._put_back)
         return move
 
     def latest(self) -> tuple[bytes | None, Snapshot]:
@@ -156,20 +158,58 @@ class Chain:
 
     @property
     def _restored(self) -> str:
-        command = f"headgate vouch {self.name} --gpu-class {self.gpu_class} --restored"
-        return f"restore the store from its newest backup; if it is an older one on purpose, `{command}`"
+        return f"restore the store from its newest backup; if it is an older one on purpose, {self._without}"
+
+    @property
+    def _put_back(self) -> str:
+        return f"put it back from a backup, or upgrade Headgate; where no backup has it, {self._without}"
+
+    @property
+    def _without(self) -> str:
+        command = f"headgate vouch {self.name} --gpu-class {self.gpu_class} --why ... --restored"
+        return f"`{command}` signs for the aliases without what is gone"
+
+    def lost(self, numbers: Sequence[int]) -> InfrastructureError:
+        """The error of whoever would sign for a log that has lost these entries."""
+        keys = ", ".join(self.entry_key(number) for number in numbers)
+        problem = f"{keys} {'is' if len(numbers) == 1 else 'are'} missing or damaged"
+        return _damaged(f"alias log of {self.name} on {self.gpu_class}", problem, self._put_back)
+
+    def only_record(self) -> InfrastructureError:
+        """The error where no entry is left, and a record that claims there is one, or cannot be read."""
+        problem = "none of the moves that led to it is there, and nobody has signed it itself"
+        begin = f"remove {self.record_key}, and {self._without}; no alias is set then"
+        return _damaged(
+            f"alias record {self.record_key}",
+            problem,
+            f"restore the store from a backup; where there is none, {begin}",
+        )
 
     def _followed(self) -> tuple[bytes | None, Snapshot]:
         data, snapshot = self.saved()
         if problem := self.record_problem(snapshot, self._believed(snapshot.move)):
-            raise _damaged(f"alias record {self.record_key}", problem)
+            raise _damaged(f"alias record {self.record_key}", problem, self._restored)
+        if data is None:
+            snapshot = self._resumed()
         while entry := self._believed(snapshot.move + 1):
             if data is None and entry.number == 1:  # a record of format 1 was there, and is gone
                 snapshot = Snapshot(entry.before)
             if problem := snapshot.break_before(entry):
-                raise _damaged(f"alias move {self.entry_key(entry.number)}", problem)
+                raise _damaged(f"alias move {self.entry_key(entry.number)}", problem, self._put_back)
             snapshot = Snapshot.of(entry)
+        missing = snapshot.move + 1
+        if data is None and missing < self.numbers().stop and self.store.get(self.entry_key(missing)) is None:
+            raise self.lost([missing])
         return data, snapshot
+
+    def _resumed(self) -> Snapshot:
+        """Without a record: the state at the newest entry that goes on without lost ones, else none."""
+        for number in reversed(self.numbers()):
+            with contextlib.suppress(InfrastructureError):
+                move = self.read(number)
+                if move and move.lost and (move.signer or self.anyone):
+                    return Snapshot.of(move)
+        return Snapshot()
 
     def record_problem(self, record: Snapshot, entry: Move | None) -> str:
         """Why the record does not agree with the entry that it names, or nothing."""
@@ -208,7 +248,6 @@ class Chain:
         return move
 
 
-_CHANGED = "`headgate verify` shows what else was changed; restore it from a backup, or upgrade Headgate"
 _DISTRUSTED = (
     "`headgate keys trust` the key if it is its owner's, else find out who moved the alias"
     " (`headgate history`) and sign for what is right with `headgate vouch`"
@@ -230,7 +269,7 @@ def check_mover(trust: Trust, key_id: str) -> None:
     )
 
 
-def _damaged(what: str, why: str, next_step: str = _CHANGED) -> InfrastructureError:
+def _damaged(what: str, why: str, next_step: str) -> InfrastructureError:
     return InfrastructureError(f"The {what} cannot be believed", why=why, next_step=next_step)
 
 

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime
-from itertools import pairwise
 
 from registry.alias import Alias, Aliases, moved
 from registry.alias_chain import Chain, Snapshot
+from registry.alias_entries import read_entries
 from registry.alias_move import Move
 from registry.bundle import Signer
 from registry.digest import Digest
@@ -32,7 +32,6 @@ __all__ = [
     "move_alias",
     "places",
     "roll_forward",
-    "vouch",
 ]
 
 
@@ -71,7 +70,7 @@ def move_alias(
     to where it is already adds no entry. Raises UsageError for a number that is not published or is another
     GPU class's, InfrastructureError as ``get_aliases``, and when the number has another record by now.
     """
-    version = _version_for(store, name, gpu_class, number)
+    version = version_for(store, name, gpu_class, number)
     if record not in (None, version.record_digest):
         raise InfrastructureError(
             f"The record of {version.reference} has been changed, and nothing was moved",
@@ -84,47 +83,10 @@ def move_alias(
         after = moved(now.aliases, alias, number)
         if after == now.aliases:
             return after
-        move = replace(_next(chain, now, alias, version), at=_iso(at), who=who, why=why, run=run)
+        move = replace(next_move(chain, now, alias, version), at=iso_time(at), who=who, why=why, run=run)
         if chain.append(move, signer):
             chain.settle()
             return after
-
-
-def vouch(
-    store: Store,
-    signer: Signer,
-    trust: Trust,
-    *,
-    name: str,
-    gpu_class: str,
-    at: datetime,
-    who: str,
-    why: str,
-    run: str | None = None,
-    restored: bool = False,
-) -> bool:
-    """Sign for the aliases as they are, when nobody trusted has: a record of format 1, a key that is gone.
-
-    Adds an entry that moves nothing; returns whether it did, as there is nothing to sign for when the last
-    one is trusted or there are no aliases. ``restored`` gives up what this home has seen, for a store that
-    is an older one on purpose, and signs a trusted log as well. Only a person can know that the aliases are
-    right, so nothing calls this by itself. Raises as ``move_alias``.
-    """
-    chain = Chain(store, trust, name, gpu_class, anyone=True, restored=restored)
-    while True:
-        now = chain.settle()
-        if restored and (memory := memory_of(store)):
-            memory.forget(name, gpu_class)  # not before: a log that cannot be read is no reason to
-        last = chain.read(now.move) if now.move else None
-        pointing = [(alias, number) for alias in reversed(Alias) if (number := now.aliases.at(alias))]
-        if not pointing or (last and last.signer and not restored):
-            return False
-        alias, number = pointing[0]
-        version = _version_for(store, name, gpu_class, number)
-        move = replace(_next(chain, now, alias, version), at=_iso(at), who=who, why=why, run=run)
-        if chain.append(move, signer):
-            chain.settle()
-            return True
 
 
 def roll_forward(store: Store, trust: Trust, name: str, gpu_class: str) -> bool:
@@ -143,9 +105,10 @@ def history(store: Store, trust: Trust, name: str, gpu_class: str | None = None)
     found: list[Move] = []
     for place in places(store, name):
         if gpu_class in (None, place[1]):
-            chain = Chain(store, trust, *place)
-            moves = [chain.read(number) for number in chain.numbers()]
-            found += [_doubted(last, move) for last, move in pairwise([None, *moves]) if move]
+            for entry in read_entries(Chain(store, trust, *place)):
+                if entry.damage and not entry.given_up:
+                    raise entry.damage
+                found += [_doubted(entry.move, entry.broken)] if entry.move and not entry.given_up else []
     return found
 
 
@@ -158,22 +121,13 @@ def live_since(store: Store, trust: Trust, version: ModelVersion) -> datetime | 
     under its number.
     """
     chain = Chain(store, trust, version.name, version.gpu_class)
-    moves = [_readable(chain, number) for number in chain.numbers()]
-    whole = [move for last, move in pairwise([None, *moves]) if move and not _break(last, move)]
+    whole = [e.move for e in read_entries(chain) if e.move and not e.given_up and not e.broken]
     trusted = [move for move in whole if move.signer]
     if any(m.target == version.number and m.version != version.record_digest for m in trusted):
         return None
     if not any(move.makes_live(version.number) for move in trusted):
         return None
     return min(datetime.fromisoformat(m.at) for m in whole if m.makes_live(version.number))
-
-
-def _readable(chain: Chain, number: int) -> Move | None:
-    try:
-        return chain.read(number)
-    except InfrastructureError:
-        chain.store.get(chain.entry_key(number))  # a store that cannot be reached is no damage
-        return None
 
 
 def check_log(store: Store, trust: Trust, name: str, gpu_class: str) -> list[str]:
@@ -186,18 +140,14 @@ def check_log(store: Store, trust: Trust, name: str, gpu_class: str) -> list[str
     problems: list[str] = []
     unsigned: list[str] = []
     last: Move | None = None
-    for number in chain.numbers():
-        subject = f"The alias move {chain.entry_key(number)}"
-        try:
-            move = chain.read(number)
-        except InfrastructureError as damage:
-            problems.append(damage.problem)
-            last = None
-            continue
-        if move is None:
+    for entry in (e for e in read_entries(chain) if not e.given_up):
+        subject, move = f"The alias move {chain.entry_key(entry.number)}", entry.move
+        if entry.damage:
+            problems.append(entry.damage.problem)
+        elif move is None:
             problems.append(f"{subject} is missing, and a later one is there.")
         else:
-            why = [reason for reason in (_break(last, move), _other_version(store, move)) if reason]
+            why = [reason for reason in (entry.broken, _other_version(store, move)) if reason]
             problems += [f"{subject} cannot be believed: {reason}." for reason in why]
             unsigned = [*unsigned, f"{subject} cannot be believed: {move.doubt}."] if move.doubt else []
         last = move
@@ -230,16 +180,8 @@ def _record_problems(chain: Chain, last: Move | None) -> list[str]:
     return []
 
 
-def _break(last: Move | None, move: Move) -> str:
-    """Why a move does not follow the last one that could be read, or nothing."""
-    if last is None and move.number > 1:
-        return "the one before it is missing or damaged"
-    return (Snapshot.of(last) if last else Snapshot(move.before)).break_before(move)
-
-
-def _doubted(last: Move | None, move: Move) -> Move:
-    reasons = (move.doubt, _break(last, move))
-    return replace(move, doubt="; ".join(reason for reason in reasons if reason))
+def _doubted(move: Move, broken: str) -> Move:
+    return replace(move, doubt="; ".join(reason for reason in (move.doubt, broken) if reason))
 
 
 def _other_version(store: Store, move: Move) -> str:
@@ -252,7 +194,8 @@ def _other_version(store: Store, move: Move) -> str:
     return f"it was made for {move.version}, but the record of {version.reference} is {version.record_digest}"
 
 
-def _next(chain: Chain, now: Snapshot, alias: Alias, version: ModelVersion) -> Move:
+def next_move(chain: Chain, now: Snapshot, alias: Alias, version: ModelVersion) -> Move:
+    """The entry after this state that moves an alias to a version; who, when and why are still to be said."""
     return Move(
         number=now.move + 1,
         name=chain.name,
@@ -265,11 +208,13 @@ def _next(chain: Chain, now: Snapshot, alias: Alias, version: ModelVersion) -> M
     )
 
 
-def _iso(at: datetime) -> str:
+def iso_time(at: datetime) -> str:
+    """An aware time as entries have it: ISO, in UTC."""
     return at.astimezone(UTC).isoformat(timespec="microseconds")
 
 
-def _version_for(store: Store, name: str, gpu_class: str, number: int) -> ModelVersion:
+def version_for(store: Store, name: str, gpu_class: str, number: int) -> ModelVersion:
+    """The version of this number; UsageError when there is none, or it is another GPU class's."""
     version = get_version(store, f"{name}/{number}")
     if version.gpu_class != gpu_class:
         raise UsageError(

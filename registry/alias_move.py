@@ -17,8 +17,9 @@ class Move:
     """One entry: its number from 1, the alias that moved, and all aliases before and after.
 
     ``version`` is the digest of the version's record, ``at`` an ISO time in UTC, ``previous`` the digest
-    of the entry before. As with evidence, ``signer`` is the name of the trusted key whose signature
-    holds, or None and ``doubt`` says why; ``digest`` is that of the entry itself.
+    of the entry before, ``lost`` the numbers of earlier ones that it goes on without. As with evidence,
+    ``signer`` is the name of the trusted key whose signature holds, or None and ``doubt`` says why;
+    ``digest`` is that of the entry itself.
     """
 
     number: int
@@ -33,6 +34,7 @@ class Move:
     why: str = ""
     run: str | None = None
     previous: Digest | None = None
+    lost: tuple[int, ...] = ()
     signer: str | None = None
     key_id: str = ""
     doubt: str = "it is not signed yet"
@@ -52,7 +54,9 @@ class Move:
     @property
     def evidence(self) -> Evidence:
         """The move as what is signed."""
-        facts = {key: _plain(getattr(self, key)) for key in _FACTS}
+        facts = {key: _plain(getattr(self, key)) for key in _FACTS} | (
+            {"lost": [*self.lost]} if self.lost else {}
+        )
         return Evidence(kind=ALIAS_MOVE, subject=self.version, facts=facts)
 
     @classmethod
@@ -62,6 +66,7 @@ class Move:
         facts["alias"] = Alias(facts["alias"])
         facts |= {key: Aliases.from_json(facts[key]) for key in ("before", "after")}
         facts["previous"] = None if facts["previous"] is None else Digest.parse(facts["previous"])
+        facts["lost"] = tuple(found.facts.get("lost", ()))
         signature = {key: getattr(found, key) for key in ("signer", "key_id", "doubt", "digest")}
         move = cls(**facts, **signature, version=found.subject)
         move._check_types()
@@ -75,6 +80,8 @@ class Move:
         texts = (self.name, self.gpu_class, self.at, self.who, self.why, self.run or "")
         if type(self.number) is not int or not all(isinstance(text, str) for text in texts):
             raise TypeError("a value is of the wrong type")
+        if not all(type(number) is int and 0 < number < self.number for number in self.lost):
+            raise ValueError(f"it cannot go on without {self.lost}")
         if datetime.fromisoformat(self.at).utcoffset() != timedelta(0):
             raise ValueError(f"not a time in UTC: {self.at!r}")
 

@@ -186,6 +186,25 @@ def test_a_log_that_was_cut_is_noticed_by_whoever_has_seen_more(
     assert main(["stage", "tiny/1"]) == 0
 
 
+@pytest.mark.parametrize("number", [1, 2])
+def test_a_move_that_no_backup_has_is_got_over(
+    tiny: TinyHome, version: ModelVersion, number: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Every message leads to a command that works; the history tells what is lost, and whose word it is."""
+    (tiny.home.store / f"audit/tiny/cpu/{number:08d}.json").unlink()
+    assert main(["verify", "tiny/1", "--json"]) == 10
+    capsys.readouterr()
+    vouch = ["vouch", "tiny", "--gpu-class", "cpu", "--why", "disk died"]
+    assert main(vouch) == 40
+    assert "`headgate vouch tiny --gpu-class cpu --why ... --restored`" in capsys.readouterr().err
+    assert main([*vouch, "--restored"]) == 0
+    assert main(["history", "tiny"]) == 0
+    told = capsys.readouterr().err
+    assert f"Move {number} on cpu is lost: bob@desk goes on without, with move 3 (disk died)." in told
+    assert main(["verify", "tiny/1"]) == 0
+    assert main(["stage", "tiny/1"]) == 0
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [

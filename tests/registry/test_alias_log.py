@@ -27,9 +27,9 @@ from registry.alias_log import (
     live_since,
     move_alias,
     roll_forward,
-    vouch,
 )
 from registry.alias_move import Move as PlainMove
+from registry.alias_vouch import vouch
 from registry.bundle import Signer, seal
 from registry.digest import Digest, canonical_json
 from registry.dir_store import DirStore

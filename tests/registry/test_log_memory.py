@@ -22,8 +22,8 @@ from registry.alias_log import (
     move_alias,
     places,
     roll_forward,
-    vouch,
 )
+from registry.alias_vouch import vouch
 from registry.digest import Digest, canonical_json
 from registry.errors import InfrastructureError
 from registry.home import Home
@@ -213,7 +213,24 @@ def test_what_was_seen_is_read_as_it_was_written(number: int, data: bytes, draw:
 def test_a_vouch_that_fails_forgets_nothing(home: RememberedStore, store: MemoryStore) -> None:
     """Whoever cut the log off must not get its memory erased by a person in a hurry."""
     before = home.memory.seen(*TINY)
-    store.delete("audit/tiny/cpu/00000002.json")  # the record still names it
-    with pytest.raises(InfrastructureError):
+    for number in (1, 2):
+        store.delete(entry(number))  # the record still names the second
+    with pytest.raises(InfrastructureError, match=f"remove {RECORD}, and .*--restored"):
         sign_for(home, restored=True)
     assert home.memory.seen(*TINY) == before
+    store.delete(RECORD)  # as it was told to
+    assert not sign_for(home, restored=True)
+    assert get_aliases(home, TRUST, *TINY) == Aliases()
+    move(home, 1)
+
+
+def test_what_was_seen_and_is_gone_is_told_as_lost(
+    home: RememberedStore, store: MemoryStore, early: dict[str, bytes | None]
+) -> None:
+    """No number is given twice: what is gone can be told from what was made after it."""
+    newest_entry_removed(store, early[RECORD])
+    assert sign_for(home, restored=True)
+    last = history(home, TRUST, "tiny")[-1]
+    assert (last.number, last.lost, last.after.production) == (3, (2,), 1)
+    store.delete(RECORD)
+    assert get_aliases(home, TRUST, *TINY) == last.after

@@ -1,0 +1,176 @@
+"""Going on after a loss that no backup has: somebody signs for what is left, and what is lost is told."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from registry.alias import Alias, Aliases
+from registry.alias_log import check_log, get_aliases, history, live_since, move_alias, roll_forward
+from registry.alias_vouch import vouch
+from registry.errors import InfrastructureError
+from registry.memory_store import MemoryStore
+from registry.publish import get_version, publish
+from registry.store import Store
+from registry.trust import Trust
+from tests.simulators.keys import signer_and_trust
+from tests.simulators.records import digest, draft
+
+SIGNER, TRUST = signer_and_trust()
+RECORD, TINY = "aliases/tiny/cpu.json", ("tiny", "cpu")
+NOW = datetime(2026, 11, 21, 10, tzinfo=UTC)
+
+
+def move(store: Store, number: int, **changes: Any) -> Aliases:
+    facts = {"name": "tiny", "gpu_class": "cpu", "at": NOW, "who": "ann", "why": "it passed", **changes}
+    return move_alias(store, SIGNER, TRUST, alias=Alias.PRODUCTION, number=number, **facts)
+
+
+def sign_for(store: Store, *, restored: bool = True, trust: Trust = TRUST) -> bool:
+    facts: dict[str, Any] = {"name": "tiny", "gpu_class": "cpu", "at": NOW, "who": "bob", "why": "disk died"}
+    return vouch(store, SIGNER, trust, restored=restored, **facts)
+
+
+def entry(number: int) -> str:
+    return f"audit/tiny/cpu/{number:08d}.json"
+
+
+def put(store: Store, key: str, data: bytes | None) -> None:
+    store.delete(key)
+    if data is not None:
+        store.put_if_absent(key, data)
+
+
+@pytest.fixture
+def store() -> MemoryStore:
+    """Production moved to tiny/1, to 2, to 3 and back to 2: four entries, and a record."""
+    made = MemoryStore({})
+    for index in range(3):
+        publish(made, draft(image=digest(str(index))))
+    for number in (1, 2, 3, 2):
+        move(made, number)
+    return made
+
+
+def missing(store: MemoryStore, number: int) -> None:
+    store.delete(entry(number))
+
+
+def damaged(store: MemoryStore, number: int) -> None:
+    put(store, entry(number), b"{}")
+
+
+def replaced(store: MemoryStore, number: int) -> None:
+    other = MemoryStore({key: data for key in store.list("versions") if (data := store.get(key))})
+    for to in (2, 1, 2, 3)[:number]:
+        move(other, to)
+    put(store, entry(number), other.get(entry(number)))
+
+
+Spoil = Callable[[MemoryStore, int], None]
+SPOILS = [missing, damaged, replaced]
+
+
+@pytest.mark.parametrize("spoil", SPOILS)
+@pytest.mark.parametrize("number", [2, 3])
+def test_a_gap_in_the_middle_is_signed_for(store: MemoryStore, spoil: Spoil, number: int) -> None:
+    """The entry names what is lost, who goes on without it and why; after it nothing is wrong any more."""
+    truth = get_aliases(store, TRUST, *TINY)
+    spoil(store, number)
+    assert any(entry(number) in problem for problem in check_log(store, TRUST, *TINY))
+    with pytest.raises(
+        InfrastructureError, match=rf"{entry(number)} is missing or damaged.*--why.*--restored"
+    ):
+        sign_for(store, restored=False)
+    assert sign_for(store)
+    assert check_log(store, TRUST, *TINY) == []
+    assert get_aliases(store, TRUST, *TINY) == truth
+    *before, last = history(store, TRUST, "tiny")
+    assert (last.lost, last.who, last.why, last.before) == ((number,), "bob", "disk died", last.after)
+    assert [(m.number, m.doubt) for m in before] == [(n, "") for n in (1, 2, 3, 4) if n != number]
+    assert not sign_for(store, restored=False)
+    assert move(store, 1).production == 1
+    assert check_log(store, TRUST, *TINY) == []
+
+
+@pytest.mark.parametrize("spoil", SPOILS)
+def test_a_lost_end_is_signed_for(store: MemoryStore, spoil: Spoil) -> None:
+    """The aliases are where the last whole entry has them: what an unsigned record says is nobody's word."""
+    spoil(store, 4)
+    with pytest.raises(InfrastructureError, match="--restored"):
+        get_aliases(store, TRUST, *TINY)
+    assert sign_for(store)
+    assert get_aliases(store, TRUST, *TINY) == Aliases(production=3, previous=2)
+    assert check_log(store, TRUST, *TINY) == []
+    assert move(store, 2) == Aliases(production=2, previous=3)
+
+
+def test_several_gaps_and_a_second_loss(store: MemoryStore) -> None:
+    """Each is named once, by whoever went on without it."""
+    missing(store, 1)
+    damaged(store, 3)
+    assert sign_for(store)
+    move(store, 1)
+    missing(store, 2)
+    assert sign_for(store)
+    assert [m.lost for m in history(store, TRUST, "tiny")] == [(), (1, 3), (), (2,)]
+    assert check_log(store, TRUST, *TINY) == []
+
+
+def test_a_log_with_a_gap_is_followed_without_its_record(store: MemoryStore) -> None:
+    """Readers stop at a gap until somebody signs for it, and then go on behind it."""
+    truth = get_aliases(store, TRUST, *TINY)
+    missing(store, 2)
+    store.delete(RECORD)
+    with pytest.raises(InfrastructureError, match=rf"{entry(2)} is missing.*--restored"):
+        get_aliases(store, TRUST, *TINY)
+    assert sign_for(store)
+    store.delete(RECORD)
+    assert get_aliases(store, TRUST, *TINY) == truth
+    assert roll_forward(store, TRUST, *TINY)
+    assert check_log(store, TRUST, *TINY) == []
+
+
+def test_what_a_distrusted_key_gave_up_is_missing_again(store: MemoryStore) -> None:
+    """Until somebody who is trusted signs for it."""
+    missing(store, 2)
+    assert sign_for(store)
+    other, trust = signer_and_trust("ann")
+    assert any(entry(2) in problem for problem in check_log(store, trust, *TINY))
+    facts: dict[str, Any] = {"name": "tiny", "gpu_class": "cpu", "at": NOW, "who": "ann", "why": "key gone"}
+    assert vouch(store, other, trust, restored=True, **facts)
+    assert check_log(store, trust, *TINY) == []
+
+
+def test_the_entry_put_back_from_a_backup_heals_the_log(store: MemoryStore) -> None:
+    """The first remedy of every message: nobody has to sign for anything."""
+    kept = store.get(entry(2))
+    damaged(store, 2)
+    with pytest.raises(InfrastructureError, match="put it back from a backup"):
+        sign_for(store, restored=False)
+    put(store, entry(2), kept)
+    assert not sign_for(store, restored=False)
+    assert check_log(store, TRUST, *TINY) == []
+
+
+def test_what_is_left_still_says_what_was_live(store: MemoryStore) -> None:
+    """And what is lost says nothing: a version that only it had in production counts as never live."""
+    store.delete(entry(3))
+    assert sign_for(store)
+    found = [live_since(store, TRUST, get_version(store, f"tiny/{number}")) for number in (1, 2, 3)]
+    assert found == [NOW, NOW, NOW]  # tiny/3 is `previous`, and bob has vouched for that
+
+
+@pytest.mark.parametrize("data", [b"{}", b"[", b'{"format": 3}'])
+def test_a_damaged_record_is_written_again_from_the_log(store: MemoryStore, data: bytes) -> None:
+    """Nothing is lost with it: the entries say where the aliases are."""
+    truth = get_aliases(store, TRUST, *TINY)
+    put(store, RECORD, data)
+    with pytest.raises(InfrastructureError, match="--restored"):
+        get_aliases(store, TRUST, *TINY)
+    assert sign_for(store)
+    assert get_aliases(store, TRUST, *TINY) == truth
+    assert history(store, TRUST, "tiny")[-1].lost == ()
