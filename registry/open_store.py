@@ -8,6 +8,7 @@ Amazon's are given as for every boto3 program: ``AWS_PROFILE``, ``AWS_DEFAULT_RE
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -47,11 +48,14 @@ def open_ends(env: Mapping[str, str], source: str, target: str) -> tuple[Store, 
 def open_registry(env: Mapping[str, str], home: Home) -> RememberedStore:
     """The store of HEADGATE_STORE, else the home's, with what this home remembers of it.
 
-    Each address is remembered for itself. Raises UsageError as ``open_store``.
+    Each registry is remembered for itself, whichever way its address is written: of a folder it is where it
+    really is, links followed. Raises UsageError as ``open_store``.
     """
-    identity = _identity(env, home)
-    logs = LogMemory(DirStore(home.seen / identity), str(home.seen / identity))
-    return RememberedStore(open_store(env, home), logs, DirStore(home.objections / identity))
+    at = _address(env, home)
+    identity, as_written = _identity(env, home, at), _hashed(str(at))
+    if at.folder and identity != as_written:
+        _move_memory(home, as_written, identity)
+    return RememberedStore(_opened(env, at), _logs(home, identity), DirStore(home.objections / identity))
 
 
 def check_registry(env: Mapping[str, str], home: Home) -> None:
@@ -61,7 +65,7 @@ def check_registry(env: Mapping[str, str], home: Home) -> None:
     home's own may begin with its first record.
     """
     folder = store_folder(env, home)
-    if folder and folder != home.store:
+    if folder and not _is_own(folder, home):
         check_there(folder, f"correct {VARIABLE}; `headgate release` and `headgate import` begin a new store")
 
 
@@ -71,7 +75,7 @@ def begin_registry(env: Mapping[str, str], home: Home) -> Path | None:
     Raises UsageError when there is something else, InfrastructureError when the disk refuses.
     """
     folder = store_folder(env, home)
-    if folder is None or folder == home.store or folder.is_dir():
+    if folder is None or _is_own(folder, home) or folder.is_dir():
         return None
     check_folder(folder, f"correct {VARIABLE}")
     with explained(folder):
@@ -97,12 +101,36 @@ def _address(env: Mapping[str, str], home: Home) -> Address:
     return parse_address(address) if address else Address(folder=home.store)
 
 
-def _identity(env: Mapping[str, str], home: Home) -> str:
-    at = _address(env, home)
-    if at.folder == home.store:
-        return "home"
-    address = str(at) if at.folder else f"{at} {_endpoint(env)}"
+def _is_own(folder: Path, home: Home) -> bool:
+    return os.path.realpath(folder) == os.path.realpath(home.store)
+
+
+def _identity(env: Mapping[str, str], home: Home, at: Address) -> str:
+    if at.folder is None:
+        return _hashed(f"{at} {_endpoint(env)}")
+    return "home" if _is_own(at.folder, home) else _hashed(os.path.realpath(at.folder))
+
+
+def _hashed(address: str) -> str:
     return hashlib.sha256(address.encode()).hexdigest()[:16]
+
+
+def _logs(home: Home, identity: str) -> LogMemory:
+    return LogMemory(DirStore(home.seen / identity), str(home.seen / identity))
+
+
+def _move_memory(home: Home, old: str, new: str) -> None:
+    """Take over what an older Headgate remembered under an address as it was written."""
+    before, now = _logs(home, old), _logs(home, new)
+    for name, gpu_class in before.places():
+        if seen := before.seen(name, gpu_class):
+            now.remember(name, gpu_class, seen)
+        before.forget(name, gpu_class)
+    objections, kept = DirStore(home.objections / old), DirStore(home.objections / new)
+    for key in objections.list(""):
+        if data := objections.get(key):
+            kept.put_if_absent(key, data)
+        objections.delete(key)
 
 
 def _endpoint(env: Mapping[str, str]) -> str:

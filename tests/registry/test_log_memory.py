@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -25,6 +26,7 @@ from registry.alias_log import (
 )
 from registry.alias_vouch import vouch
 from registry.digest import Digest, canonical_json
+from registry.dir_store import DirStore
 from registry.errors import InfrastructureError
 from registry.home import Home
 from registry.log_memory import LogMemory, Seen
@@ -198,6 +200,57 @@ def test_each_registry_is_remembered_for_itself(tmp_path: Path) -> None:
     assert len(set(found)) == len(found)
     assert open_registry({"HEADGATE_STORE": str(home.store)}, home).memory.where == found[0]
     assert open_registry({"HEADGATE_STORE": "s3://models/team/"}, home).memory.where == found[2]
+
+
+@pytest.fixture
+def spellings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Ways to write the address of one folder, the plain one first."""
+    (tmp_path / "mnt/shared").mkdir(parents=True)
+    (tmp_path / "link").symlink_to("mnt/shared")
+    (tmp_path / "loop").symlink_to("loop")
+    monkeypatch.chdir(tmp_path / "mnt")
+    root = str(tmp_path)
+    return [
+        f"{root}/mnt/shared",
+        f"{root}/mnt//shared/",
+        f"{root}/mnt/../mnt/shared",
+        f"{root}/link",
+        "shared",
+        "../link",
+    ]
+
+
+def test_a_folder_is_remembered_however_its_address_is_written(tmp_path: Path, spellings: list[str]) -> None:
+    """Links, dots and slashes make no other registry of it; the key of a plain path is as it always was."""
+    home = Home(tmp_path / "home")
+    found = {open_registry({"HEADGATE_STORE": spelt}, home).memory.where for spelt in spellings}
+    plain = hashlib.sha256(spellings[0].encode()).hexdigest()[:16]
+    assert found == {str(home.seen / plain)}
+    assert open_registry({"HEADGATE_STORE": str(tmp_path / "loop")}, home).memory.where not in found
+    home.root.mkdir()
+    home.store.symlink_to(spellings[0])
+    found = {open_registry({"HEADGATE_STORE": spelt}, home).memory.where for spelt in ("", *spellings)}
+    assert found == {str(home.seen / "home")}
+
+
+def test_what_an_older_headgate_remembered_of_a_link_is_taken_over(
+    tmp_path: Path, spellings: list[str]
+) -> None:
+    """It kept it under the address as it was written; the newer of two memories holds."""
+    home, link = Home(tmp_path / "home"), spellings[3]
+    old = hashlib.sha256(link.encode()).hexdigest()[:16]
+    before = LogMemory(DirStore(home.seen / old), "")
+    before.remember(*TINY, Seen(7, digest("x")))
+    before.remember("tiny", "h100", Seen(2, digest("x")))
+    DirStore(home.objections / old).put_if_absent("evidence/a/b.json", b"no")
+    plain = open_registry({"HEADGATE_STORE": spellings[0]}, home)
+    plain.memory.remember("tiny", "h100", Seen(3, digest("y")))
+    for spelt in (link, spellings[0]):
+        now = open_registry({"HEADGATE_STORE": spelt}, home)
+        assert now.memory.seen(*TINY) == Seen(7, digest("x"))
+        assert now.memory.seen("tiny", "h100") == Seen(3, digest("y"))
+        assert now.objections.get("evidence/a/b.json") == b"no"
+    assert before.places() == []
 
 
 @given(st.integers(1, 10**6), st.binary(max_size=4), st.data())
