@@ -31,6 +31,9 @@ Name = Annotated[str, typer.Argument(help="The model's name in the registry.")]
 Why = Annotated[str, typer.Option("--why", help="The reason, kept with it for good.")]
 
 
+_LISTED = "`headgate versions` lists everything that is published"
+
+
 def approve(
     version: Reference,
     why: Why,
@@ -195,10 +198,10 @@ def _check_place(at: RegistryAccess, name: str, gpu_class: str | None) -> None:
     classes |= {version.gpu_class for version in list_versions(at.store, name)}
     if not classes:
         known = {version.name for version in list_versions(at.store)}
-        raise UsageError(f"There is no model {name!r}", why=f"published models: {did_you_mean(name, known)}")
+        raise UsageError(f"There is no model {name!r}", why=did_you_mean(name, known), next_step=_LISTED)
     if gpu_class and gpu_class not in classes:
         what = f"{name} has no version for the GPU class {gpu_class!r}"
-        raise UsageError(what, why=f"it has some for {', '.join(sorted(classes))}")
+        raise UsageError(what, why=f"it has some for {', '.join(sorted(classes))}", next_step=_LISTED)
 
 
 def _signed_as(at: RegistryAccess) -> str | None:

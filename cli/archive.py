@@ -55,7 +55,8 @@ def export(
     if as_json:
         print_json({"exported": [version.reference for version in versions], "folder": folder, "ok": True})
     else:
-        say(f"{', '.join(references)} is in {folder}. Over there: `headgate import {folder}`.")
+        verb = "is" if len(references) == 1 else "are"
+        say(f"{', '.join(references)} {verb} in {folder}. Over there: `headgate import {folder}`.")
 
 
 def import_(

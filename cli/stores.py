@@ -12,6 +12,7 @@ from cli.display import Display, print_json, say
 from cli.registry_access import RegistryAccess
 from cli.releases import Json
 from registry.open_store import open_ends
+from registry.plain_text import counted
 from registry.store_copy import copy_store
 from registry.store_upgrade import Operator, upgrade
 from tasks.actor import actor
@@ -38,7 +39,7 @@ def copy(source: Address, target: Address, as_json: Json = False) -> None:
         counts = {"records": copied.records, "written": copied.written, "removed": copied.removed}
         print_json({**counts, "ok": True})
     else:
-        say(f"{target} has all {copied.records} records of {source}; {copied.written} of them are new.")
+        say(f"{target} is a copy of {source}: {counted(copied.records, 'record')}, {copied.written} new.")
 
 
 @app.command("upgrade")
@@ -64,8 +65,8 @@ def upgrade_store(as_json: Json = False) -> None:
     else:
         for sentence in (*done, *left):
             say(sentence)
-        counted = f"{len(done)} things were signed, {len(left)} were left."
+        told = f"{counted(len(done), 'thing')} signed, {len(left)} left."
         said = "Everything was signed already." if upgraded.versions else at.nothing_published()
-        say(counted if done or left else said)
+        say(told if done or left else said)
     if left:
         raise typer.Exit(_LEFT)

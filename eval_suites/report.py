@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from registry.data_errors import worded
 from registry.errors import InfrastructureError
 
 
@@ -39,7 +40,7 @@ class EvalReport:
         except (KeyError, TypeError, ValueError) as error:
             raise InfrastructureError(
                 "the evaluation engine's result cannot be read",
-                why=f"{type(error).__name__}: {error}",
+                why=worded(error),
                 next_step="see the engine's log in the run folder",
             ) from error
 

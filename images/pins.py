@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from importlib import resources
 from typing import Any
 
+from registry.data_errors import worded
 from registry.digest import Digest
 from registry.errors import UsageError
 
@@ -43,7 +44,7 @@ def parse_pins(text: str) -> Pins:
         entries = tomllib.loads(text)["trivy"]
         return Pins(tuple(_pin(number, entry) for number, entry in enumerate(entries)))
     except (tomllib.TOMLDecodeError, KeyError, TypeError, AttributeError) as problem:
-        raise _unusable(f"{type(problem).__name__}: {problem}") from problem
+        raise _unusable(worded(problem)) from problem
 
 
 def _pin(number: int, entry: dict[str, Any]) -> Pin:

@@ -13,6 +13,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+from registry.data_errors import worded
+
 _SCHEMA = 2
 
 
@@ -89,7 +91,7 @@ def parse_report(report: str, database: str) -> ScanReport:
         made = parse_database_time(database)
         return ScanReport(scanner, made, tuple(sorted(packages)), tuple(sorted(found)))
     except (KeyError, TypeError, AttributeError) as problem:
-        raise ValueError(f"not a report as expected ({type(problem).__name__}: {problem})") from problem
+        raise ValueError(f"not a report as expected ({worded(problem)})") from problem
 
 
 def parse_database_time(database: str) -> datetime:

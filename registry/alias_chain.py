@@ -17,6 +17,7 @@ from pathlib import PurePosixPath
 from registry.alias import Aliases
 from registry.alias_move import Move
 from registry.bundle import Signer, seal
+from registry.data_errors import worded
 from registry.digest import Digest, canonical_json
 from registry.errors import InfrastructureError, UsageError
 from registry.evidence import read_evidence
@@ -110,7 +111,7 @@ class Chain:
         try:
             return data, Snapshot() if data is None else Snapshot.from_bytes(data)
         except _UNREADABLE as problem:
-            raise _damaged(f"alias record {self.record_key}", _words(problem), self._put_back) from problem
+            raise _damaged(f"alias record {self.record_key}", worded(problem), self._put_back) from problem
 
     def read(self, number: int) -> Move | None:
         """An entry, whoever signed it; None when there is none."""
@@ -121,7 +122,7 @@ class Chain:
         try:
             move = Move.from_evidence(read_evidence(data, self.trust))
         except _UNREADABLE as problem:
-            raise _damaged(f"alias move {key}", _words(problem), self._put_back) from problem
+            raise _damaged(f"alias move {key}", worded(problem), self._put_back) from problem
         if (move.number, move.name, move.gpu_class) != (number, self.name, self.gpu_class):
             found = f"move {move.number} of {move.name} on {move.gpu_class}"
             raise _damaged(f"alias move {key}", f"it is {found}, put in another place", self._put_back)
@@ -271,7 +272,3 @@ def check_mover(trust: Trust, key_id: str) -> None:
 
 def _damaged(what: str, why: str, next_step: str) -> InfrastructureError:
     return InfrastructureError(f"The {what} cannot be believed", why=why, next_step=next_step)
-
-
-def _words(problem: Exception) -> str:
-    return str(problem) if type(problem) is ValueError else f"{type(problem).__name__}: {problem}"

@@ -27,6 +27,7 @@ from registry.archive_layout import (
 from registry.archive_seal import Exporter, seal_export
 from registry.atomic import explained, sync_file, temporary_beside
 from registry.blobs import BlobStore
+from registry.data_errors import worded
 from registry.descriptor import Descriptor
 from registry.digest import Digest
 from registry.errors import Refused
@@ -121,7 +122,7 @@ def _speaks_of(key: str, data: bytes, trust: Trust) -> Digest:
         return read_evidence(data, trust).subject
     except ValueError as problem:
         next_step = "`headgate reconcile` says what is wrong with the log of the aliases"
-        raise Refused(f"The move {key} is damaged", why=str(problem), next_step=next_step) from problem
+        raise Refused(f"The move {key} is damaged", why=worded(problem), next_step=next_step) from problem
 
 
 def _signers(trust: Trust, said: Iterable[Evidence], exporter: Exporter) -> list[TrustedKey]:

@@ -17,6 +17,7 @@ from pathlib import Path
 from registry.atomic import may_write
 from registry.blobs import BlobStore
 from registry.bundle import BUNDLE_MEDIA_TYPE
+from registry.data_errors import worded
 from registry.descriptor import EMPTY_MEDIA_TYPE, MANIFEST_MEDIA_TYPE, Descriptor
 from registry.digest import Digest, canonical_json
 from registry.errors import InfrastructureError, Refused, UsageError
@@ -221,5 +222,5 @@ def _layers(folder: Path, manifest: bytes) -> list[Descriptor]:
     try:
         return [Descriptor.from_json(layer) for layer in json.loads(manifest)["layers"]]
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as problem:
-        why = f"a version's manifest cannot be read ({type(problem).__name__}: {problem})"
+        why = f"a version's manifest cannot be read ({worded(problem)})"
         raise damaged(folder, why) from problem

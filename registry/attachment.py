@@ -12,6 +12,7 @@ import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from registry.data_errors import worded
 from registry.descriptor import Descriptor
 from registry.digest import Digest, canonical_json
 from registry.errors import InfrastructureError, UsageError
@@ -126,7 +127,7 @@ def _attachment(key: str, data: bytes) -> Attachment:
             raise ValueError(f"it has the format {value['format']!r}, this Headgate reads {_FORMAT}")
         return Attachment(Digest.parse(value["image"]), Repository.parse(value["repository"]))
     except (ValueError, KeyError, TypeError, UsageError) as problem:
-        why = f"{type(problem).__name__}: {problem}"
+        why = worded(problem)
         next_step = "remove it, and attach the evidence again"
         raise InfrastructureError(f"The record {key} is damaged", why=why, next_step=next_step) from problem
 

@@ -11,6 +11,7 @@ import json
 from dataclasses import dataclass
 from typing import Protocol
 
+from registry.data_errors import worded
 from registry.digest import canonical_json
 from registry.statement import PAYLOAD_TYPE, Statement
 from registry.trust import Trust
@@ -81,7 +82,7 @@ def unseal(data: bytes, trust: Trust) -> Sealed:
         signature = base64.b64decode(entry["sig"], validate=True)
         statement = Statement.from_json(json.loads(payload))
     except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as problem:
-        raise ValueError(f"not a signed statement ({type(problem).__name__}: {problem})") from problem
+        raise ValueError(f"not a signed statement ({worded(problem)})") from problem
     return _checked(statement, payload, key_id, signature, trust)
 
 

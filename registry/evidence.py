@@ -15,6 +15,7 @@ from typing import Any
 
 from judging.verdict import Verdict
 from registry.bundle import Sealed, Signer, seal, unseal
+from registry.data_errors import worded
 from registry.digest import Digest, canonical_json
 from registry.errors import InfrastructureError
 from registry.predicates import WEIGHTS_SIGNATURE, from_predicate, predicate_type, to_predicate
@@ -134,7 +135,7 @@ def parse_record(key: str, data: bytes, subject: Digest, trust: Trust) -> Eviden
     try:
         evidence = read_evidence(data, trust)
     except ValueError as problem:
-        raise _damaged(key, str(problem)) from problem
+        raise _damaged(key, worded(problem)) from problem
     if evidence.subject != subject:
         raise _damaged(key, f"it speaks of {evidence.subject}, not of the digest it is filed under")
     return evidence
@@ -194,7 +195,7 @@ def read_evidence(data: bytes, trust: Trust) -> Evidence:
             **_believed(sealed, kind, trust),
         )
     except (KeyError, TypeError, AttributeError) as problem:
-        raise ValueError(f"not evidence of ours ({type(problem).__name__}: {problem})") from problem
+        raise ValueError(f"not evidence of ours ({worded(problem)})") from problem
 
 
 def _believed(sealed: Sealed, kind: str, trust: Trust) -> dict[str, Any]:
@@ -227,7 +228,7 @@ def _legacy(data: bytes) -> Evidence | None:
             digest=Digest.of_bytes(data),
         )
     except (KeyError, TypeError, AttributeError, RecursionError) as problem:
-        raise ValueError(f"not evidence of ours ({type(problem).__name__}: {problem})") from problem
+        raise ValueError(f"not evidence of ours ({worded(problem)})") from problem
 
 
 def _named(key: str, data: bytes) -> Digest:

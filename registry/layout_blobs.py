@@ -18,6 +18,7 @@ from typing import BinaryIO
 
 from registry.atomic import create_file, exclusive, explained, shared, write_file
 from registry.blobs import BlobStore, changed, erase, touch
+from registry.data_errors import worded
 from registry.descriptor import MANIFEST_MEDIA_TYPE, Descriptor
 from registry.digest import Digest, canonical_json
 from registry.errors import InfrastructureError
@@ -135,7 +136,7 @@ class LayoutBlobs:
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as problem:
             raise InfrastructureError(
                 f"{descriptor.digest} of the image layout {self._root} cannot be read",
-                why=f"it is no {descriptor.media_type} ({type(problem).__name__}: {problem})",
+                why=f"it is no {descriptor.media_type} ({worded(problem)})",
                 next_step="remove its entry from the layout's index.json, or put the image there again",
             ) from problem
 

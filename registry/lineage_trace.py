@@ -15,6 +15,7 @@ from registry.evidence import Evidence
 from registry.fetched import fetches_of
 from registry.lineage import Lineage, Node, Step
 from registry.manifest import Manifest
+from registry.plain_text import counted
 from registry.predicates import (
     ALIAS_MOVE,
     APPROVAL,
@@ -242,8 +243,7 @@ def _recipe_summary(recipe: Mapping[str, Any]) -> str:
 def _files_summary(files: Manifest | None) -> str:
     if files is None:
         return ""
-    count = len(files.files)
-    return f"{count} file{'' if count == 1 else 's'}, {_size(files.size)}"
+    return f"{counted(len(files.files), 'file')}, {_size(files.size)}"
 
 
 def _size(size: float) -> str:
@@ -256,7 +256,7 @@ def _size(size: float) -> str:
 
 def _packages_summary(bills: Iterable[Evidence]) -> str:
     components = next((e.facts.get("components") for e in bills), None)
-    return f"{len(components)} packages" if isinstance(components, list) else ""
+    return counted(len(components), "package") if isinstance(components, list) else ""
 
 
 def _evidence_summary(evidence: Sequence[Evidence]) -> str:

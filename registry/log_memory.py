@@ -11,6 +11,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
+from registry.data_errors import worded
 from registry.digest import Digest, canonical_json
 from registry.errors import InfrastructureError
 from registry.store import Store
@@ -77,7 +78,7 @@ class LogMemory:
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as problem:
             raise InfrastructureError(
                 f"What this home remembers of an alias log is damaged: {self.where}/{key}",
-                why=str(problem),
+                why=worded(problem),
                 next_step="see `headgate history`; when every move is there, remove that file",
             ) from problem
 

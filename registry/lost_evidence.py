@@ -14,6 +14,7 @@ from registry.digest import Digest
 from registry.errors import HeadgateError, Refused
 from registry.evidence import Evidence, read_evidence, record_key, remembered, subjects_of
 from registry.oci_layout import OciLayout
+from registry.plain_text import counted
 from registry.predicates import APPROVAL
 from registry.store import Store
 from registry.trust import Trust
@@ -34,7 +35,8 @@ def check_kept(
 ) -> str:
     """That what the store has (``kept``) is all there was; Refused when something was removed from it."""
     seen, beside = remembered(store, version), _beside(layout, version)
-    places = {"this home has seen": seen, f"attached to the image {version.image} is": beside or {}}
+    only_beside = {digest: data for digest, data in (beside or {}).items() if digest not in seen}
+    places = {"this home has seen": seen, f"attached to the image {version.image} is": only_beside}
     lost = {place: lost_evidence(copies, version, kept, trust) for place, copies in places.items()}
     if why := [f"{place} {in_words(found.values())}" for place, found in lost.items() if found]:
         raise Refused(
@@ -44,7 +46,7 @@ def check_kept(
         )
     if beside is None:
         return "what is attached to the image cannot be read"  # which is told where it is checked
-    return f"nothing of the {len(beside | seen)} statements that lie elsewhere as well was removed"
+    return f"nothing was removed: {counted(len(beside | seen), 'statement')} elsewhere as well"
 
 
 def put_beside(store: Store, layout: OciLayout, version: ModelVersion, said: Digest, digest: Digest) -> None:

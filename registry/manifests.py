@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+from registry.data_errors import worded
 from registry.digest import Digest, canonical_json
 from registry.errors import InfrastructureError
 from registry.manifest import Manifest
@@ -36,7 +37,7 @@ def read_manifest(store: Store, digest: Digest) -> Manifest | None:
             raise ValueError(f"its content has the digest {Digest.of_bytes(data)}")
         return Manifest.from_json(json.loads(data))
     except (ValueError, KeyError, TypeError, AttributeError) as problem:
-        what, why = f"The list of files {key} is damaged", f"{type(problem).__name__}: {problem}"
+        what, why = f"The list of files {key} is damaged", worded(problem)
         raise InfrastructureError(what, why=why, next_step=_RESTORE) from problem
 
 

@@ -15,6 +15,7 @@ from typing import Any
 
 import httpx
 
+from registry.data_errors import worded
 from registry.errors import UsageError
 
 _PARAMETER = re.compile(r'(\w+)="([^"]*)"')
@@ -42,7 +43,7 @@ def docker_credentials(host: str, env: Mapping[str, str]) -> tuple[str, str] | N
     except FileNotFoundError:
         return None
     except (OSError, ValueError, TypeError, AttributeError) as problem:
-        why = f"{type(problem).__name__}: {problem}"
+        why = worded(problem)
         raise UsageError(
             f"{path} cannot be read", why=why, next_step=f"run `docker login {host}`"
         ) from problem

@@ -16,6 +16,7 @@ from typing import Any
 
 from registry.atomic import exclusive, write_file
 from registry.bundle import BUNDLE_MEDIA_TYPE
+from registry.data_errors import worded
 from registry.descriptor import EMPTY_MEDIA_TYPE, INDEX_MEDIA_TYPE, MANIFEST_MEDIA_TYPE, Descriptor
 from registry.digest import Digest, canonical_json
 from registry.errors import InfrastructureError, UsageError
@@ -150,7 +151,7 @@ class OciLayout(LayoutBlobs):
         except FileNotFoundError:
             return []
         except (ValueError, KeyError, TypeError, AttributeError) as problem:
-            why = f"it is not an OCI image index ({type(problem).__name__}: {problem})"
+            why = f"it is not an OCI image index ({worded(problem)})"
             next_step = "move it away and release again: the index is written anew from the blobs beside it"
             raise InfrastructureError(f"{path} cannot be read", why=why, next_step=next_step) from problem
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass
 
+from registry.data_errors import worded
 from registry.digest import canonical_json
 from registry.errors import InfrastructureError
 from registry.store import Store
@@ -77,7 +78,7 @@ def _read(store: Store, key: str) -> Pin | None:
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as problem:
         raise InfrastructureError(
             f"The pin {key} cannot be read",
-            why=f"{type(problem).__name__}: {problem}",
+            why=worded(problem),
             next_step="it was changed by hand, or a newer Headgate wrote it: pin it again, or upgrade",
         ) from problem
     return found

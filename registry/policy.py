@@ -177,7 +177,8 @@ def _gaps(policy: Policy, alias: Alias, case: Case) -> list[_Gap]:
         gaps = _gaps_on_return(required, case)
     else:
         gaps = [gap for r in required if (gap := _gap(case, r))]
-    return gaps + [_Gap(APPROVAL, _rejection(evidence), Refused) for evidence in case.rejections]
+    gaps += [_Gap(APPROVAL, _rejection(evidence), Refused) for evidence in case.rejections]
+    return list(dict.fromkeys(gaps))  # what two requirements ask for is told once
 
 
 def _gaps_on_return(required: tuple[Requirement, ...], case: Case) -> list[_Gap]:
@@ -192,7 +193,7 @@ def _gaps_on_return(required: tuple[Requirement, ...], case: Case) -> list[_Gap]
         proven = [found[0] for found in by_suite(e for e in said if is_satisfied(e) or _is_harm(e))]
         harm = [e for e in proven if _is_harm(e) and case.is_since_live(e)]
         gaps += [_Gap(kind, _refusal(case, e), Refused) for e in harm]
-    return list(dict.fromkeys(gaps))
+    return gaps
 
 
 def _has_a_say(evidence: Evidence, signers: list[frozenset[str]]) -> bool:

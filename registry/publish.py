@@ -13,12 +13,15 @@ import json
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import PurePosixPath
 
+from registry.data_errors import worded
 from registry.digest import canonical_json
 from registry.errors import HeadgateError, InfrastructureError, Refused, UsageError
 from registry.store import Store
+from registry.validation import did_you_mean
 from registry.version import ModelVersion, VersionDraft, check_name, parse_reference
 
 _LAST_NUMBER = 999_999  # what a reference can name, and what sorts as its key
+_SHOWN = 20  # versions worth naming to whoever mistyped one
 _READERS = 16  # a listing on an object store is one round trip per record: this many at a time
 
 
@@ -138,12 +141,20 @@ def _unknown(store: Store, name: str, number: int) -> HeadgateError:
             why="the version was published: its number is still given to its content",
             next_step="restore the store from a backup, or import or release the version again",
         )
-    known = ", ".join(f"{name}/{n}" for n in numbers[-20:]) or "none"
+    if numbers:
+        known = ", ".join(f"{name}/{n}" for n in numbers[-_SHOWN:])
+        why = f"the {'newest' if len(numbers) > _SHOWN else 'versions'} of {name} are: {known}"
+    else:
+        why = f"no model has that name; {did_you_mean(name, _names(store))}"
     return UsageError(
         f"There is no version {name}/{number}",
-        why=f"the {'newest' if len(numbers) > 20 else 'versions'} of {name} are: {known}",
+        why=why,
         next_step="`headgate versions` lists everything that is published",
     )
+
+
+def _names(store: Store) -> set[str]:
+    return {key.split("/")[1] for key in store.list("versions/")}
 
 
 def _create(store: Store, version: ModelVersion) -> ModelVersion:
@@ -252,7 +263,7 @@ def parse_record(key: str, data: bytes | None) -> ModelVersion | None:
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as problem:
         raise InfrastructureError(
             f"The version record {key} cannot be read",
-            why=f"{type(problem).__name__}: {problem}",
+            why=worded(problem),
             next_step="it was changed by hand or written by a newer Headgate: restore it, or upgrade",
         ) from problem
     return version

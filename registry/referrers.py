@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from registry.bundle import BUNDLE_MEDIA_TYPE, unseal
+from registry.data_errors import worded
 from registry.descriptor import EMPTY_MEDIA_TYPE, INDEX_MEDIA_TYPE, MANIFEST_MEDIA_TYPE, Descriptor
 from registry.digest import Digest, canonical_json
 from registry.predicates import ALIAS_MOVE, from_predicate, predicate_type
@@ -75,7 +76,7 @@ def media_type_of(manifest: bytes) -> str:
             value.get("mediaType") or (INDEX_MEDIA_TYPE if "manifests" in value else MANIFEST_MEDIA_TYPE)
         )
     except _MALFORMED as problem:
-        raise ValueError(f"not a manifest ({type(problem).__name__}: {problem})") from problem
+        raise ValueError(f"not a manifest ({worded(problem)})") from problem
 
 
 def referrer_of(manifest: bytes) -> Descriptor:
@@ -88,7 +89,7 @@ def referrer_of(manifest: bytes) -> Descriptor:
             value["mediaType"], Digest.of_bytes(manifest), len(manifest), annotations, artifact_type=kind
         )
     except _MALFORMED as problem:
-        raise ValueError(f"not an artifact manifest ({type(problem).__name__}: {problem})") from problem
+        raise ValueError(f"not an artifact manifest ({worded(problem)})") from problem
 
 
 def bundle_in(manifest: bytes, subject: Digest) -> Descriptor | None:
@@ -110,7 +111,7 @@ def read_index(data: bytes) -> list[Descriptor]:
             raise ValueError(f"its media type is {value['mediaType']!r}")
         return [Descriptor.from_json(entry) for entry in value["manifests"]]
     except _MALFORMED as problem:
-        raise ValueError(f"not an OCI image index ({type(problem).__name__}: {problem})") from problem
+        raise ValueError(f"not an OCI image index ({worded(problem)})") from problem
 
 
 def merged_index(index: bytes | None, referrers: Iterable[Descriptor]) -> bytes:

@@ -15,8 +15,10 @@ from dataclasses import dataclass
 from functools import partial
 
 from registry.alias_chain import Snapshot
+from registry.data_errors import worded
 from registry.digest import Digest
 from registry.errors import InfrastructureError, Refused
+from registry.plain_text import counted
 from registry.publish import parse_record
 from registry.store import PLACES, Store
 from registry.store_guard import check_source, check_target
@@ -53,7 +55,7 @@ def copy_store(source: Store, target: Store, heard: Callable[[int, int], None]) 
     fixed = [*_keys(source, _is_fixed)]  # listed after the reads: what those records name is among them
     if ahead := sorted({*_keys(target, _is_fixed)} - {*fixed}):
         what = "The store to copy to is no older copy of the store to copy from"
-        why = f"it has {len(ahead)} records of its own, such as {ahead[0]}"
+        why = f"it has {counted(len(ahead), 'record')} of its own, such as {ahead[0]}"
         next_step = "name them the other way round, or choose an empty store; `headgate import` adds versions"
         raise Refused(what, why=why, next_step=next_step)
     written = removed = 0
@@ -123,7 +125,7 @@ def _refuse_damage(key: str, data: bytes) -> None:
     except InfrastructureError as problem:
         why = problem.why
     except (KeyError, TypeError, ValueError, AttributeError) as problem:
-        why = f"it is no record of aliases: {problem}"
+        why = f"it is no record of aliases: {worded(problem)}"
     if why:
         next_step = "restore it from a backup, or remove it, and copy again"
         raise Refused(f"The record {key} is damaged", why=why, next_step=next_step)

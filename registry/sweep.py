@@ -22,6 +22,7 @@ from registry.garbage import File, Found, Image, Kind, dead_images
 from registry.home import Home
 from registry.manifest import Manifest
 from registry.oci_layout import OciLayout, tag_of
+from registry.plain_text import counted
 from registry.store import PLACES
 from registry.version import ModelVersion
 
@@ -37,7 +38,7 @@ def missing_bytes(version: ModelVersion, weights: Manifest, blobs: BlobStore, la
     sentences = []
     if missing:
         size = sum(weights.files[path].size for path in missing)
-        sentences.append(f"{len(missing)} of its {len(weights.files)} files are gone ({size} bytes)")
+        sentences.append(f"{counted(len(missing), 'file')} of {len(weights.files)} gone ({size} bytes)")
     if not layout.claim_image(version.image):
         sentences.append(f"its image {version.image} is gone, or a part of it")
     return sentences

@@ -24,6 +24,7 @@ from registry.lost_evidence import check_kept
 from registry.manifest import Manifest
 from registry.manifests import load_manifest, manifest_key
 from registry.oci_layout import OciLayout
+from registry.plain_text import counted
 from registry.policy import Policy, exemption, missing_evidence
 from registry.publish import RecordGone, get_version
 from registry.store import Store
@@ -172,7 +173,7 @@ def _check_source(held: Holdings, version: ModelVersion, heard: Heard) -> str:
             check_blob(held.blobs, path, entry.digest)
             heard(entry.size)
             kept += 1
-    return f"{len(source.files)} files in its manifest, {kept} of them kept here and read again"
+    return f"{counted(len(source.files), 'file')} in its manifest, {kept} kept here and read again"
 
 
 def _check_image(held: Holdings, version: ModelVersion) -> str:

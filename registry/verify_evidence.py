@@ -10,10 +10,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from registry.counting import is_satisfied
+from registry.data_errors import worded
 from registry.digest import Digest
 from registry.errors import InfrastructureError, Refused
 from registry.evidence import UNSIGNED, Evidence, read_evidence, read_record, subjects_of
 from registry.oci_layout import OciLayout
+from registry.plain_text import counted
 from registry.predicates import ALIAS_MOVE, RELEASE, WEIGHTS_SIGNATURE
 from registry.referrers import fallback_tag
 from registry.store import Store
@@ -132,8 +134,8 @@ def check_attached(layout: OciLayout, version: ModelVersion, said: Said, trust: 
         check_listed(layout, listed.digest)
     if not _releases(said.counted, version) & attached.keys():
         what = f"The image {version.image} does not carry its release statement"
-        raise Refused(what, why=f"{len(attached)} others are attached", next_step=_attach(version))
-    return f"{len(attached)} statements travel with the image"
+        raise Refused(what, why=f"{counted(len(attached), 'other')} attached", next_step=_attach(version))
+    return f"{counted(len(attached), 'statement')} beside the image"
 
 
 def read_attached(layout: OciLayout, version: ModelVersion) -> dict[Digest, bytes]:
@@ -147,7 +149,7 @@ def read_attached(layout: OciLayout, version: ModelVersion) -> dict[Digest, byte
             read_evidence(data, Trust())
     except (InfrastructureError, ValueError) as problem:
         what = f"What is attached to the image {version.image} is damaged"
-        why = problem.problem if isinstance(problem, InfrastructureError) else str(problem)
+        why = problem.problem if isinstance(problem, InfrastructureError) else worded(problem)
         raise Refused(what, why=why, next_step=_attach(version)) from problem
     return attached
 

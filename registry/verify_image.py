@@ -14,6 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
+from registry.data_errors import worded
 from registry.descriptor import Descriptor
 from registry.digest import Digest
 from registry.errors import InfrastructureError, Refused
@@ -58,7 +59,7 @@ def read_json(layout: OciLayout, digest: Digest) -> dict[str, Any]:
     try:
         value = json.loads(read_small(layout, digest))
     except (ValueError, RecursionError) as problem:
-        raise Refused(f"{digest} is not JSON", why=str(problem), next_step=_RESTORE) from problem
+        raise Refused(f"{digest} cannot be read", why=worded(problem), next_step=_RESTORE) from problem
     if not isinstance(value, dict):
         raise Refused(f"{digest} is not a JSON object", next_step=_RESTORE)
     return value
@@ -71,7 +72,7 @@ def image_parts(layout: OciLayout, image: Digest) -> tuple[Descriptor, list[Desc
         config = Descriptor.from_json(manifest["config"])
         layers = [Descriptor.from_json(layer) for layer in manifest["layers"]]
     except (KeyError, TypeError, ValueError, AttributeError) as problem:
-        why = f"{type(problem).__name__}: {problem}"
+        why = worded(problem)
         raise Refused(f"{image} is not an image manifest", why=why, next_step=_RESTORE) from problem
     return config, layers
 

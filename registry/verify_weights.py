@@ -15,6 +15,7 @@ from registry.digest import Digest
 from registry.errors import Refused
 from registry.manifest import Manifest
 from registry.oci_layout import OciLayout
+from registry.plain_text import counted
 from registry.verify_image import Heard, LayerFile, NotHere, image_parts, manifest_of, read_files
 from registry.version import ModelVersion
 
@@ -40,11 +41,10 @@ def check_weights(places: WeightsPlaces, version: ModelVersion, weights: Manifes
         if places.folder:
             differences = list(_differences(places.folder, weights, places.blobs))
             _refuse_differences(f"The folder {places.folder}", differences)
+    files_told = counted(len(weights.files), "file")
     if absent:
-        raise not_here(f"{len(absent)} of the {len(weights.files)} files of the weights", version, absent)
-    return (
-        f"{len(weights.files)} files, {weights.size} bytes: every byte of the image was read and is as signed"
-    )
+        raise not_here(f"{len(absent)} of {files_told} of the weights", version, absent)
+    return f"{files_told}, {weights.size} bytes: every byte of the image was read and is as signed"
 
 
 def check_served(blobs: BlobStore, folder: Path, weights: Manifest, heard: Heard) -> None:
@@ -82,7 +82,7 @@ def _in_image(layout: OciLayout, image: Digest, weights: Manifest, heard: Heard)
         if (blob := layout.streamed_from(layer.digest)) not in {None, *known}
     ]
     if not differences and len(layers) != len(weights.files):
-        differences = [f"it has {len(layers)} layers for {len(weights.files)} files"]
+        differences = [f"it has {counted(len(layers), 'layer')} for {counted(len(weights.files), 'file')}"]
     _refuse_differences(f"The image {image}", differences)
     return files
 

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import httpx
 
+from registry.data_errors import worded
 from registry.errors import InfrastructureError
 from tasks.serving import Endpoint
 
@@ -44,7 +45,7 @@ def complete_all(
     except (httpx.HTTPError, KeyError, IndexError, TypeError, ValueError) as problem:
         raise InfrastructureError(
             f"the server of the {endpoint.model} did not {failed}",
-            why=f"{type(problem).__name__}: {problem}",
+            why=worded(problem),
             next_step=f"read serve-{endpoint.model}.log in the run's folder, and run the same command again",
         ) from problem
 

@@ -22,6 +22,7 @@ from registry.blobs import BlobStore
 from registry.errors import Refused
 from registry.licence import refuse_licence
 from registry.manifest import Manifest
+from registry.plain_text import counted
 from tasks.disk import in_words, require_space
 from tasks.inspect_files import inspect
 from tasks.model_terms import LARGEST_CARD, Terms, read_terms
@@ -49,7 +50,7 @@ class Plan:
 
     def __str__(self) -> str:
         here = f", {in_words(self.present)} of it here" if self.present else ""
-        return f"{len(self.files)} files, {in_words(self.total)}{here}"
+        return f"{counted(len(self.files), 'file')}, {in_words(self.total)}{here}"
 
 
 def plan_download(listing: Listing, dest: Path, blobs: BlobStore) -> Plan:

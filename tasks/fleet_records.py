@@ -10,6 +10,7 @@ from typing import TypeVar
 from fleet.local_files import FleetFiles
 from fleet.roster import KnownFleet
 from fleet.status import RolloutStatus
+from registry.data_errors import worded
 from registry.digest import canonical_json
 from registry.dir_store import DirStore
 from registry.errors import InfrastructureError
@@ -60,7 +61,7 @@ def _readable(what: str, read: Callable[[], T]) -> T:
     except _MALFORMED as problem:
         raise InfrastructureError(
             f"{what[0].upper()}{what[1:]} cannot be read",
-            why=f"{type(problem).__name__}: {problem}",
+            why=worded(problem),
             next_step="restore it from a backup, or remove it if this fleet serves nobody",
         ) from problem
 

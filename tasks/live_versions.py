@@ -17,6 +17,7 @@ from pathlib import Path
 from fleet.router import ReplicaSpec
 from registry.alias_log import all_aliases, history
 from registry.alias_move import Move
+from registry.data_errors import worded
 from registry.errors import InfrastructureError
 from registry.garbage import IN_A_FLEET, Kind, Retention, live_names, live_versions
 from registry.manifest import Manifest
@@ -137,6 +138,6 @@ def _manifests(store: Store, version: ModelVersion) -> list[Manifest]:
 def _unknown(what: str, problem: Exception) -> InfrastructureError:
     return InfrastructureError(
         f"It cannot be told what is live, and nothing was removed: {what} cannot be read",
-        why=f"{type(problem).__name__}: {problem}",
+        why=worded(problem),
         next_step="restore it from a backup, or see what `headgate reconcile` says; then try again",
     )

@@ -13,11 +13,13 @@ import re
 import tarfile
 from collections.abc import Mapping
 
+from registry.data_errors import worded
 from registry.descriptor import INDEX_MEDIA_TYPE, Descriptor
 from registry.digest import Digest
 from registry.errors import UsageError
 from registry.oci_auth import docker_credentials
 from registry.oci_client import OciClient, Repository
+from registry.plain_text import counted
 from tasks.arriving_file import ArrivingFile
 from tasks.checksum import Checksum
 from tasks.progress import StageProgress
@@ -55,7 +57,7 @@ class OciSource:
             where = f"{self._repository}@{manifest.digest.short}"
             check_revision(revision, str(manifest.digest), str(self._repository))
             layers = _layers(data, where)
-            progress(f"{where}: {len(layers)} layers", None)
+            progress(f"{where}: {counted(len(layers), 'layer')}", None)
             files = tuple(_file(client, layer, where) for layer in layers)
         return Listing(self._uri, revision, str(manifest.digest), files, where)
 
@@ -99,16 +101,14 @@ def _listed(index: bytes, uri: str) -> list[Digest]:
         plain = [e for e in entries if (e.get("platform") or {}).get("os") != "unknown"]  # else: attestations
         return [Descriptor.from_json(entry).digest for entry in plain]
     except _MALFORMED as problem:
-        raise _no_model(uri, f"its index cannot be read ({type(problem).__name__}: {problem})") from problem
+        raise _no_model(uri, f"its index cannot be read ({worded(problem)})") from problem
 
 
 def _layers(manifest: bytes, where: str) -> list[Descriptor]:
     try:
         return [Descriptor.from_json(layer) for layer in json.loads(manifest)["layers"]]
     except _MALFORMED as problem:
-        raise _no_model(
-            where, f"its manifest has no layers ({type(problem).__name__}: {problem})"
-        ) from problem
+        raise _no_model(where, f"its manifest has no layers ({worded(problem)})") from problem
 
 
 def _file(client: OciClient, layer: Descriptor, where: str) -> SourceFile:

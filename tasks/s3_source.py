@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from registry.errors import InfrastructureError, UsageError
+from registry.plain_text import counted
 from tasks.arriving_file import ArrivingFile
 from tasks.checksum import Checksum
 from tasks.progress import StageProgress
@@ -52,7 +53,7 @@ class S3Source:
                 f"There is nothing at {where}", next_step="correct model.uri: s3://BUCKET/PREFIX"
             )
         wanted = worth_reading(list(found), where)
-        progress(f"{where}: {len(found)} objects", None)
+        progress(f"{where}: {counted(len(found), 'object')}", None)
         with ThreadPoolExecutor(_ASKED_AT_A_TIME) as pool:
             known = dict(zip(sorted(wanted), pool.map(self._known, sorted(wanted)), strict=True))
         files = tuple(known.get(path) or SourceFile(path, size, None) for path, size in found.items())

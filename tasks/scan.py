@@ -29,6 +29,7 @@ from images.trivy_command import (
 from images.trivy_finder import find_trivy
 from judging.verdict import Verdict
 from registry.errors import HeadgateError
+from registry.plain_text import counted
 from tasks.process import ProcessFailed, run_process
 from tasks.progress import report
 from tasks.workplace import Workplace
@@ -51,7 +52,7 @@ def scan(
 ) -> Scanned:
     """The scan of an engine environment; no answer is the verdict error, and only a waiver goes on."""
     today = datetime.now(UTC).date()
-    with place.stage("scan", f"{len(runtime.distributions)} packages"):
+    with place.stage("scan", counted(len(runtime.distributions), "package")):
         found, version = _scan(place, environment)
         verdict = judge(found, policy, today, runtime=runtime)
         acceptance = accept(verdict, waiver, today)

@@ -12,6 +12,7 @@ from cli.main import main
 from registry import alias_log
 from registry.alias import Alias, Aliases
 from registry.alias_log import get_aliases
+from registry.evidence import list_evidence
 from registry.signing import KeySigner
 from registry.trust import Trust, TrustedKey
 from registry.trust_file import write_trust
@@ -208,7 +209,11 @@ def test_a_move_that_no_backup_has_is_got_over(
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["stage", "tiny/9"], "There is no version tiny/9"),
+        (["stage", "tiny/9"], "There is no version tiny/9. the versions of tiny are: tiny/1."),
+        (["show", "tinny/1"], "There is no version tinny/1. no model has that name; did you mean 'tiny'?"),
+        (["verify", "zebra/1"], "There is no version zebra/1. no model has that name; known: tiny."),
+        (["promote", "tinny/1"], "did you mean 'tiny'?"),
+        (["show", "tiny"], "not a version reference (name/number): 'tiny'. Next: write it as NAME/NUMBER"),
         (["approve", "tiny", "--why", "x"], "NAME/NUMBER"),
         (["approve", "tiny/1", "--why", " "], "--why is empty"),
         (["history", "Tiny!"], "not a name"),
@@ -228,6 +233,21 @@ def test_mistakes_are_told_in_a_sentence(
     """With exit code 2 and without a traceback."""
     assert main(arguments) == 2
     assert says in capsys.readouterr().err
+
+
+def test_an_approval_is_said_to_be_recorded_where_other_evidence_is_damaged(
+    tiny: TinyHome, version: ModelVersion, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What it changes cannot be told; nobody has to wonder whether to approve again."""
+    scan = next(iter(tiny.store.list(f"evidence/{version.runtime.hex}/")))
+    (tiny.home.store / scan).write_bytes(b"{}")
+    assert main(["approve", "tiny/1", "--why", "read the report", "--json"]) == 40
+    error = told(capsys)["error"]
+    assert error["what"].startswith("tiny/1 is approved, and what that changes cannot be told: The evidence")
+    assert scan in error["what"]
+    assert "reconcile --apply" in error["next"]
+    found = list_evidence(tiny.store, version.release_digest, tiny.trust)
+    assert [e.facts["why"] for e in found if e.kind == "approval"] == ["read the report"]
 
 
 def test_a_model_that_never_moved_has_no_history(tiny: TinyHome, capsys: pytest.CaptureFixture[str]) -> None:

@@ -106,7 +106,7 @@ def test_an_upgrade_says_what_it_left(
         "left the aliases of tiny on cpu",
     ]
     assert main(["store", "upgrade"]) == 13
-    assert "0 things were signed, 2 were left." in capsys.readouterr().err
+    assert "0 things signed, 2 left." in capsys.readouterr().err
 
 
 def test_an_old_store_is_upgraded(
