@@ -64,8 +64,8 @@ def detach(
         known = [str(a.repository) for a in attachment.attachments(at.store) if a.image == found.image]
         raise UsageError(
             f"{found.reference} was not attached in {place}",
-            why=f"it is attached in: {', '.join(known) or 'no registry'}",
-            next_step="name one of those" if known else "there is nothing to forget",
+            why=f"it is attached in {', '.join(known) or 'no registry'}",
+            next_step="name one of those" if known else "nothing: there is no place to forget",
         )
     if as_json:
         print_json({"version": found.reference, "forgotten": f"{place}@{found.image}", "ok": True})

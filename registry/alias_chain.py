@@ -166,6 +166,14 @@ class Chain:
         return f"put it back from a backup, or upgrade Headgate; where no backup has it, {self._without}"
 
     @property
+    def _doubted(self) -> str:
+        sign = (
+            f"sign for what is right with `headgate vouch {self.name} --gpu-class {self.gpu_class} --why ...`"
+        )
+        look = "find out who moved the alias (`headgate history`)"
+        return f"`headgate keys trust` the key if it is its owner's, else {look} and {sign}"
+
+    @property
     def _without(self) -> str:
         command = f"headgate vouch {self.name} --gpu-class {self.gpu_class} --why ... --restored"
         return f"`{command}` signs for the aliases without what is gone"
@@ -245,14 +253,8 @@ class Chain:
     def _believed(self, number: int) -> Move | None:
         move = self.read(number) if number else None
         if move and not move.signer and not self.anyone:
-            raise _damaged(f"alias move {self.entry_key(number)}", move.doubt, _DISTRUSTED)
+            raise _damaged(f"alias move {self.entry_key(number)}", move.doubt, self._doubted)
         return move
-
-
-_DISTRUSTED = (
-    "`headgate keys trust` the key if it is its owner's, else find out who moved the alias"
-    " (`headgate history`) and sign for what is right with `headgate vouch`"
-)
 
 
 def check_mover(trust: Trust, key_id: str) -> None:

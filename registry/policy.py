@@ -152,7 +152,7 @@ def insist(policy: Policy, alias: Alias, case: Case) -> None:
     raise error(
         f"{reference} may not become {alias}",
         why="; ".join(gap.sentence for gap in gaps),
-        next_step=f"`headgate approve {reference}`, with the key of whoever decides"
+        next_step=f"`headgate approve {reference} --why ...`, with the key of whoever decides"
         if {gap.kind for gap in gaps} == {APPROVAL}
         else "release it again: what still holds is reused, what is missing is measured",
     )

@@ -44,7 +44,10 @@ from registry.version import ModelVersion, parse_reference
 POLICY = "policy"
 """The name of the finding that says whether a version may be in production."""
 _RESTORE = "restore it from a backup, or release the version again"
-_MOVED = "`headgate reconcile` finds and repairs what a crash left; anything else comes from a backup"
+_MOVED = (
+    "`headgate reconcile` mends what a crash left; else put the file back from a backup, or look at `headgate"
+    " history` and sign for what is right with `headgate vouch`"
+)
 
 
 @dataclass(frozen=True, kw_only=True)

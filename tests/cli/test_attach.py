@@ -101,7 +101,7 @@ def test_an_attachment_is_forgotten(
         push_image(client)
         assert main(["attach", "tiny/1", str(place)]) == 0
         assert main(["detach", "tiny/1", f"{sim.host}/models/other"]) == 2
-        assert f"attached in: {place}" in " ".join(capsys.readouterr().err.split())
+        assert f"attached in {place}" in " ".join(capsys.readouterr().err.split())
         assert main(["detach", "tiny/1", str(place)]) == 0
         assert "What is attached there stays" in capsys.readouterr().err
         assert len(client.listed(_IMAGE) or []) == 2
