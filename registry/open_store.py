@@ -7,8 +7,8 @@ Amazon's are given as for every boto3 program: ``AWS_PROFILE``, ``AWS_DEFAULT_RE
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
-import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -102,13 +102,19 @@ def _address(env: Mapping[str, str], home: Home) -> Address:
 
 
 def _is_own(folder: Path, home: Home) -> bool:
-    return os.path.realpath(folder) == os.path.realpath(home.store)
+    return _really(folder) == _really(home.store)
 
 
 def _identity(env: Mapping[str, str], home: Home, at: Address) -> str:
     if at.folder is None:
         return _hashed(f"{at} {_endpoint(env)}")
-    return "home" if _is_own(at.folder, home) else _hashed(os.path.realpath(at.folder))
+    return "home" if _is_own(at.folder, home) else _hashed(str(_really(at.folder)))
+
+
+def _really(folder: Path) -> Path:
+    with contextlib.suppress(OSError, RuntimeError):  # links that lead in a circle, to nowhere
+        return folder.resolve()
+    return folder
 
 
 def _hashed(address: str) -> str:
