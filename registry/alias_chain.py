@@ -8,7 +8,10 @@ chain, or say something else: that is tampering, and an error.
 
 from __future__ import annotations
 
+import base64
 import json
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
@@ -29,6 +32,7 @@ FORMAT = 2
 """Of the alias record. Format 1 had no chain and no ``staging``: it is read as what came before any entry."""
 
 _UNREADABLE = (ValueError, TypeError, KeyError, AttributeError, RecursionError)
+_READERS = 16  # an object store answers each request slowly, and many at a time
 
 
 @dataclass(frozen=True)
@@ -112,10 +116,12 @@ class Chain:
 
     def read(self, number: int) -> Move | None:
         """An entry, whoever signed it; None when there is none."""
+        data = self.store.get(self.entry_key(number))
+        return None if data is None else self.parse(number, data)
+
+    def parse(self, number: int, data: bytes) -> Move:
+        """The entry that was read under this number."""
         key = self.entry_key(number)
-        data = self.store.get(key)
-        if data is None:
-            return None
         try:
             move = Move.from_evidence(read_evidence(data, self.trust))
         except _UNREADABLE as problem:
@@ -201,6 +207,29 @@ class Chain:
             last += 1
         return range(1, last + 1)
 
+    def entries(self) -> Iterator[tuple[int, bytes | None]]:
+        """The bytes of every entry there should be, by number; None where it is missing."""
+        numbers = self.numbers()
+        with ThreadPoolExecutor(_READERS) as pool:
+            yield from zip(numbers, pool.map(self.store.get, map(self.entry_key, numbers)), strict=True)
+
+    def broken(self) -> list[str]:
+        """A sentence for each entry that is not the one which the next entry was made after.
+
+        Each names the digest of the one before it, so whoever believes the last one needs no more signatures
+        to know that all before it are whole: this takes a tenth of the time of reading them.
+        """
+        found: list[str] = []
+        follows: str | None = None  # what this entry should be; None where nobody can tell
+        for number, data in reversed([*self.entries()]):
+            key, digest = self.entry_key(number), str(Digest.of_bytes(data or b""))
+            whole = data is not None and follows in (None, digest)
+            if not whole:
+                changed = _damaged(f"alias move {key}", "it is not the one that the next move was made after")
+                found.append(missing(key) if data is None else changed.problem)
+            follows = _follows(data) if whole and data else None
+        return found[::-1]
+
     def _believed(self, number: int) -> Move | None:
         move = self.read(number) if number else None
         if move and not move.signer and not self.anyone:
@@ -228,6 +257,20 @@ def check_mover(trust: Trust, key_id: str) -> None:
         why=why,
         next_step="`headgate keys trust` it for alias-move, or sign with another key (HEADGATE_SIGNING_KEY)",
     )
+
+
+def missing(key: str) -> str:
+    """The sentence for an entry that is gone."""
+    return f"The alias move {key} is missing, and a later one is there."
+
+
+def _follows(entry: bytes) -> str | None:
+    """The digest that an entry names as the one before it, None where that cannot be read."""
+    try:
+        payload = json.loads(base64.b64decode(json.loads(entry)["dsseEnvelope"]["payload"]))
+        return str(payload["predicate"]["headgate"]["facts"]["previous"])
+    except _UNREADABLE:
+        return None  # the next one, or whoever reads the last one, says so
 
 
 def _damaged(what: str, why: str, next_step: str = _CHANGED) -> InfrastructureError:

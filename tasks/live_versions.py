@@ -15,7 +15,8 @@ from itertools import groupby
 from pathlib import Path
 
 from fleet.router import ReplicaSpec
-from registry.alias_log import all_aliases, history
+from registry.alias_history import history
+from registry.alias_log import all_aliases
 from registry.alias_move import Move
 from registry.errors import InfrastructureError
 from registry.garbage import IN_A_FLEET, Kind, Retention, live_names, live_versions
