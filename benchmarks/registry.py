@@ -29,7 +29,8 @@ from benchmarks.registry_history import (
     parse_log,
 )
 from benchmarks.registry_writers import GPU_CLASS, NAMES, Place, run_writers
-from registry.alias_log import check_log, history, roll_forward
+from registry.alias_history import check_log, history
+from registry.alias_log import roll_forward
 from registry.digest import Digest, canonical_json
 from registry.home import Home
 from registry.open_store import open_store

@@ -12,6 +12,7 @@ from cli.registry_access import Reference, RegistryAccess
 from cli.releases import Json
 from registry import alias_log
 from registry.alias import Alias, Aliases
+from registry.alias_history import read_log
 from registry.alias_move import Move
 from registry.alias_vouch import vouch as sign_for
 from registry.approval import approval
@@ -99,16 +100,20 @@ def history(
     gpu_class: Annotated[str | None, typer.Option("--gpu-class", help="Only this GPU class's.")] = None,
     as_json: Json = False,
 ) -> None:
-    """List every move of a model's aliases: who, when, why, from what, to what, and who signed it."""
+    """List every move of a model's aliases: who, when, why, from what, to what, and who signed it.
+
+    Exits with 40 when a move is missing or damaged; the others are shown.
+    """
     at = RegistryAccess()
     _check_place(at, name, gpu_class)
-    moves = alias_log.history(at.store, at.trust, name, gpu_class)
     places = (place for place in alias_log.places(at.store, name) if gpu_class in (None, place[1]))
-    gone = [cut for place in places if (cut := alias_log.cut_log(at.store, at.trust, *place))]
+    logs = [read_log(at.store, at.trust, *place) for place in places]
+    moves = [move for log in logs for move in log.told]
+    problems = [sentence for log in logs for sentence in log.wrong]
     if as_json:
-        print_json({"moves": [move.to_json() for move in moves], "gone": gone, "ok": not gone})
-        raise typer.Exit(InfrastructureError.exit_code if gone else 0)
-    if not moves and not gone:
+        print_json({"moves": [move.to_json() for move in moves], "problems": problems, "ok": not problems})
+        raise typer.Exit(InfrastructureError.exit_code if problems else 0)
+    if not moves and not problems:
         say(f"No alias of {name} has moved yet.")
         return
     columns = ["when (UTC)", "move", "who", "why", "signed by"]
@@ -117,9 +122,9 @@ def history(
         say(f"Move {move.number} on {move.gpu_class} is in doubt: {move.doubt}.")
     for move in (move for move in moves if move.lost):
         say(_lost(move))
-    for sentence in gone:
+    for sentence in problems:
         say(sentence)
-    if gone:
+    if problems:
         raise typer.Exit(InfrastructureError.exit_code)
 
 

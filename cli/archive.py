@@ -11,7 +11,6 @@ import typer
 from cli.display import Display, print_json, say
 from cli.registry_access import RegistryAccess
 from cli.releases import Json
-from cli.verify import byte_counter
 from registry.archive import export_version, import_archive
 from registry.archive_check import Arrival
 from registry.archive_seal import Exporter
@@ -20,7 +19,7 @@ from registry.plain_text import plain
 from registry.publish import find_version
 from registry.verify import size_of
 from tasks.actor import actor
-from tasks.progress import report
+from tasks.progress import byte_counter, report
 from tasks.workplace import open_workplace
 
 _EXAMPLE = "`headgate export tiny/3 /media/stick/models`"

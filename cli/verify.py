@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import UTC, datetime
 
 import typer
@@ -12,8 +11,7 @@ from cli.registry_access import Reference, RegistryAccess
 from cli.releases import Json
 from judging.verdict import Finding, Outcome, Verdict
 from registry.verify import POLICY, size_of, verify_version
-from tasks.disk import in_words
-from tasks.progress import report
+from tasks.progress import byte_counter, report
 
 _EXIT_CODES = {Outcome.PASS: 0, Outcome.FAIL: 10, Outcome.INCONCLUSIVE: 13, Outcome.ERROR: 40}
 
@@ -36,21 +34,6 @@ def verify(
         print_table(f"{version}: {_summary(verdict)}", ["", "check", "found"], rows)
     if not verdict.passed:
         raise typer.Exit(_EXIT_CODES[verdict.outcome])
-
-
-def byte_counter(stage: str, size: Callable[[], int]) -> Callable[[int], None]:
-    """A listener that reports bytes done of all, a hundred times at most; ``size`` is asked at first."""
-    done = total = shown = 0
-
-    def heard(count: int) -> None:
-        nonlocal done, total, shown
-        total = total or max(size(), 1)
-        done += count
-        if (percent := min(100, 100 * done // total)) > shown:
-            shown = percent
-            report(stage, f"{in_words(done)} of {in_words(max(done, total))}", done / total)
-
-    return heard
 
 
 _MARKS = {Outcome.PASS: "ok", Outcome.FAIL: "WRONG", Outcome.INCONCLUSIVE: "unseen", Outcome.ERROR: "error"}

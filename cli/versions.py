@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
@@ -14,7 +14,10 @@ from cli.registry_access import Reference, RegistryAccess
 from cli.releases import Json
 from cli.version_view import print_difference, print_lineage
 from registry.alias import Alias, Aliases
-from registry.alias_log import get_aliases, history, live_since, places
+from registry.alias_chain import Chain
+from registry.alias_entries import broken_entries
+from registry.alias_history import history
+from registry.alias_log import get_aliases, places
 from registry.atomic import write_file
 from registry.counting import Case
 from registry.errors import InfrastructureError, Refused, UsageError
@@ -23,6 +26,7 @@ from registry.lineage import Lineage
 from registry.lineage_page import render
 from registry.lineage_trace import trace
 from registry.lost_evidence import check_kept
+from registry.open_case import open_case
 from registry.policy import exemption, missing_evidence
 from registry.predicates import WEIGHTS_SIGNATURE
 from registry.publish import list_versions, lost_numbers
@@ -37,13 +41,13 @@ def versions(
 ) -> None:
     """List the published versions and which aliases point at them.
 
-    Exits with 40 when a version's record is gone, or the aliases of a model cannot be believed: those are
-    shown as `?`, or null.
+    Exits with 40 when a version's record or a move of an alias is gone or damaged, or the aliases of a model
+    cannot be believed: those are shown as `?`, or null.
     """
     at = RegistryAccess()
     found = list_versions(at.store, name)
     aliases, problems = _pointing(at, name)
-    problems += _gone(at, {version.name for version in found} | ({name} if name else set()))
+    problems += _gone(at, found, aliases, name)
     rows: list[tuple[ModelVersion, list[str] | None]] = []
     for version in found:
         pointing = aliases.get((version.name, version.gpu_class), Aliases())
@@ -108,7 +112,7 @@ def _lineage(reference: str, now: datetime) -> Lineage:
     store, trust = at.store, at.trust
     contents = _contents(at, reference)
     version = contents.version
-    case = Case(version, contents.evidence, now, trust, live_since(store, trust, version))
+    case = open_case(store, version, trust, now, contents.evidence)
     return trace(
         case,
         contents.files,
@@ -169,11 +173,21 @@ def _contents(at: RegistryAccess, reference: str) -> Contents:
     return read_contents(at.store, at.blobs, at.trust, at.version(reference))
 
 
-def _gone(at: RegistryAccess, names: Iterable[str]) -> list[str]:
-    lost = (f"{name}/{number}" for name in sorted(names) for number in lost_numbers(at.store, name))
+def _gone(
+    at: RegistryAccess,
+    found: list[ModelVersion],
+    aliases: Mapping[tuple[str, str], Aliases | None],
+    name: str | None,
+) -> list[str]:
+    """A sentence for each record that is gone: the index names its number, or an alias does."""
+    names = {version.name for version in found} | ({name} if name else set())
+    lost = {(each, number) for each in names for number in lost_numbers(at.store, each)}
+    pointed = {
+        (place[0], n) for place, all_of in aliases.items() if all_of for n in all_of.to_json().values() if n
+    }
+    lost |= pointed - {(version.name, version.number) for version in found}
     return [
-        f"The record of {reference} is gone from the store: `headgate show {reference}`."
-        for reference in lost
+        f"The record of {n}/{i} is gone from the store: `headgate verify {n}/{i}`." for n, i in sorted(lost)
     ]
 
 
@@ -189,6 +203,12 @@ def _pointing(
         except InfrastructureError as problem:
             found[place] = None
             problems.append(str(problem))
+        else:
+            broken = broken_entries(Chain(at.store, at.trust, *place))
+            problems += [
+                f"{sentence} Next: put it back from a backup, or see `headgate vouch --help`."
+                for sentence in broken
+            ]
     return found, problems
 
 

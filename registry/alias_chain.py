@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
@@ -32,6 +33,7 @@ FORMAT = 2
 """Of the alias record. Format 1 had no chain and no ``staging``: it is read as what came before any entry."""
 
 _UNREADABLE = (ValueError, TypeError, KeyError, AttributeError, RecursionError)
+_READERS = 16  # an object store answers each request slowly, and many at a time
 
 
 @dataclass(frozen=True)
@@ -115,10 +117,12 @@ class Chain:
 
     def read(self, number: int) -> Move | None:
         """An entry, whoever signed it; None when there is none."""
+        data = self.store.get(self.entry_key(number))
+        return None if data is None else self.parse(number, data)
+
+    def parse(self, number: int, data: bytes) -> Move:
+        """The entry that was read under this number."""
         key = self.entry_key(number)
-        data = self.store.get(key)
-        if data is None:
-            return None
         try:
             move = Move.from_evidence(read_evidence(data, self.trust))
         except _UNREADABLE as problem:
@@ -249,6 +253,12 @@ class Chain:
         while self.store.get(self.entry_key(last + 1)) is not None:  # younger than the listing
             last += 1
         return range(1, last + 1)
+
+    def entries(self) -> Iterator[tuple[int, bytes | None]]:
+        """The bytes of every entry there should be, by number; None where it is missing."""
+        numbers = self.numbers()
+        with ThreadPoolExecutor(_READERS) as pool:
+            yield from zip(numbers, pool.map(self.store.get, map(self.entry_key, numbers)), strict=True)
 
     def _believed(self, number: int) -> Move | None:
         move = self.read(number) if number else None

@@ -7,11 +7,14 @@ whatever lies under its number.
 
 from __future__ import annotations
 
+import base64
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from registry.alias_chain import Chain, Snapshot
 from registry.alias_move import Move
+from registry.digest import Digest
 from registry.errors import InfrastructureError
 
 GAP = "the one before it is missing or damaged"
@@ -33,7 +36,7 @@ class Entry:
 
 def read_entries(chain: Chain) -> list[Entry]:
     """Every entry there should be, from 1; InfrastructureError when the store cannot be reached."""
-    found = [_read(chain, number) for number in chain.numbers()]
+    found = [_read(chain, number, data) for number, data in chain.entries()]
     trusted = [e.move for e in found if e.move and e.move.signer]
     given_up = {number: move for move in trusted for number in move.lost}
     entries: list[Entry] = []
@@ -56,11 +59,51 @@ def lost_numbers(entries: Sequence[Entry], end: int) -> tuple[int, ...]:
     return tuple(sorted(lost))
 
 
-def _read(chain: Chain, number: int) -> Entry:
+def broken_entries(chain: Chain) -> list[str]:
+    """A sentence for each entry that is not the one which the next entry was made after, and not given up.
+
+    Each names the digest of the one before it, so whoever believes the last one needs no more signatures
+    to know that all before it are whole: this takes a tenth of the time of reading them.
+    """
+    found: list[str] = []
+    given_up: set[int] = set()
+    follows: str | None = None  # what this entry should be; None where nobody can tell
+    for number, data in reversed([*chain.entries()]):
+        whole = number not in given_up and data is not None and follows in (None, str(Digest.of_bytes(data)))
+        if not whole and number not in given_up:
+            found.append(missing(chain, number) if data is None else disbelieved(chain, number, _OTHER))
+        follows, lost = _links(data) if whole and data else (None, [])
+        given_up |= {*lost}
+    return found[::-1]
+
+
+def missing(chain: Chain, number: int) -> str:
+    """The sentence for an entry that is gone."""
+    return f"The alias move {chain.entry_key(number)} is missing, and a later one is there."
+
+
+def disbelieved(chain: Chain, number: int, why: str) -> str:
+    """The sentence for an entry that is there and does not count."""
+    return f"The alias move {chain.entry_key(number)} cannot be believed: {why}."
+
+
+_OTHER = "it is not the one that the next move was made after"
+
+
+def _links(entry: bytes) -> tuple[str | None, list[int]]:
+    """The digest of the one before it, as an entry names it, None where unreadable; and the lost ones."""
     try:
-        return Entry(number, chain.read(number))
+        payload = json.loads(base64.b64decode(json.loads(entry)["dsseEnvelope"]["payload"]))
+        facts = payload["predicate"]["headgate"]["facts"]
+        return str(facts["previous"]), [int(number) for number in facts.get("lost", [])]
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        return None, []  # the next one, or whoever reads the last one, says so
+
+
+def _read(chain: Chain, number: int, data: bytes | None) -> Entry:
+    try:
+        return Entry(number, None if data is None else chain.parse(number, data))
     except InfrastructureError as damage:
-        chain.store.get(chain.entry_key(number))  # a store that cannot be reached is no damage
         return Entry(number, damage=damage)
 
 

@@ -66,7 +66,9 @@ def export_version(
     if said.damaged:
         next_step = f"`headgate verify {reference}` shows everything that is wrong with it"
         raise Refused(
-            f"{reference} is not exported", why=" ".join(map(told, said.damaged)), next_step=next_step
+            f"{reference} is not exported",
+            why=" ".join(map(told, said.damaged.values())),
+            next_step=next_step,
         )
     check_release(version, said)
     check_kept(held.store, held.layout, version, {e.digest for e in said.evidence}, held.trust)

@@ -9,7 +9,7 @@ does. Where evidence was attached is remembered in the store, until somebody has
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from registry.data_errors import worded
@@ -104,12 +104,25 @@ def attached(client: OciClient, image: Digest) -> dict[Digest, bytes]:
     return found
 
 
-def attachments(store: Store) -> Iterator[Attachment]:
+def attachments(store: Store) -> list[Attachment]:
     """Every place evidence was attached at; InfrastructureError for a damaged record."""
-    for key in store.list("attachments/"):
-        data = store.get(key)
-        if data is not None:
-            yield _attachment(key, data)
+    places, damaged = read_attachments(store)
+    for damage in damaged:
+        raise damage
+    return places
+
+
+def read_attachments(store: Store) -> tuple[list[Attachment], list[InfrastructureError]]:
+    """Every place evidence was attached at, and what is wrong with the records that are damaged."""
+    records = {key: store.get(key) for key in store.list("attachments/")}
+    places: list[Attachment] = []
+    damaged: list[InfrastructureError] = []
+    for key, data in records.items():
+        try:
+            places += [] if data is None else [_attachment(key, data)]
+        except InfrastructureError as damage:
+            damaged.append(damage)
+    return places, damaged
 
 
 def forget(store: Store, image: Digest, repository: Repository) -> bool:

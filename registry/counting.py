@@ -65,7 +65,8 @@ class Case:
     """All evidence about a version, weighed at a moment (an aware time) by what the keys are trusted for.
 
     ``live_since`` is when it was first in production here, as this store's own alias log has it: evidence
-    travels, and what was live in another house was not live in this one.
+    travels, and what was live in another house was not live in this one. ``log_wrong`` says what is missing
+    from that log or damaged: it may have been live all the same.
     """
 
     version: ModelVersion
@@ -73,6 +74,7 @@ class Case:
     now: datetime
     trust: Trust
     live_since: datetime | None = None
+    log_wrong: tuple[str, ...] = ()
 
     def of(self, kind: str) -> list[Evidence]:
         """What there is of a kind, whether or not it counts, newest first."""
@@ -104,10 +106,20 @@ class Case:
         """Whether it was in production here: then it may come back, unless harm was proven since."""
         return self.live_since is not None and self.live_since - self.now <= MAX_SKEW
 
+    @property
+    def live_unknown(self) -> list[str]:
+        """A sentence for each reason why it may have been live, or earlier than the log has it now."""
+        what = "since when it was" if self.was_live else "whether it was ever"
+        return [f"{what} in production here cannot be told: {why.rstrip('.')}" for why in self.log_wrong]
+
     def is_since_live(self, evidence: Evidence) -> bool:
-        """Whether it was made after the version was live first; what is not dated may have been."""
+        """Whether it was made after the version was live first; what is not dated may have been.
+
+        So may all of it where moves are missing from the log: the first one may be among them.
+        """
         at = dated(evidence)
-        return self.live_since is not None and (at is None or at >= self.live_since)
+        since = self.live_since
+        return since is not None and (at is None or at >= since or bool(self.log_wrong))
 
     @cached_property
     def releasers(self) -> frozenset[str | None]:

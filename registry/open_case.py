@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 
-from registry.alias_log import live_since
+from registry.alias_history import read_log
 from registry.counting import Case
-from registry.evidence import evidence_about
+from registry.evidence import Evidence, evidence_about
 from registry.store import Store
 from registry.trust import Trust
 from registry.version import ModelVersion
 
 
-def open_case(store: Store, version: ModelVersion, trust: Trust, now: datetime) -> Case:
-    """The case of a version at a moment (an aware time); InfrastructureError for a damaged record."""
-    found = tuple(evidence_about(store, version, trust))
-    return Case(version, found, now, trust, live_since(store, trust, version))
+def open_case(
+    store: Store, version: ModelVersion, trust: Trust, now: datetime, found: Iterable[Evidence] | None = None
+) -> Case:
+    """The case of a version at a moment (an aware time), on the evidence ``found`` where it has been read.
+
+    Raises InfrastructureError for a damaged record of evidence.
+    """
+    evidence = tuple(evidence_about(store, version, trust) if found is None else found)
+    log = read_log(store, trust, version.name, version.gpu_class)
+    return Case(version, evidence, now, trust, log.live_since(version), log.wrong)

@@ -19,7 +19,7 @@ from judging.verdict import Outcome
 from registry.alias import Alias
 from registry.counting import Case, by_suite, is_satisfied, standing, suite_of
 from registry.digest import Digest
-from registry.errors import HeadgateError, Inconclusive, NeedsApproval, Refused
+from registry.errors import HeadgateError, Inconclusive, InfrastructureError, NeedsApproval, Refused
 from registry.evidence import Evidence
 from registry.predicates import (
     ALIAS_MOVE,
@@ -35,6 +35,7 @@ from registry.predicates import (
     SCAN,
     is_document,
 )
+from registry.version import ModelVersion
 
 REQUIRABLE = KINDS - {ROLLOUT, ALIAS_MOVE, EXPORT}
 """What a policy can ask for: the others are what moving an alias leads to, and how a version travelled."""
@@ -141,24 +142,26 @@ def uncounted(policy: Policy, case: Case, said: Evidence) -> list[str]:
 def insist(policy: Policy, alias: Alias, case: Case) -> None:
     """Raises what ``missing_evidence`` finds, as the heaviest of it.
 
-    Refused when something says no; Inconclusive when evidence is only missing, too old, doubtful, or could
-    not tell; NeedsApproval when nothing but people is missing.
+    Refused when something says no; InfrastructureError when a damaged log hides whether it was live, else
+    Inconclusive for what is missing, old, doubtful or could not tell; NeedsApproval when only people are.
     """
     gaps = _gaps(policy, alias, case)
     if not gaps:
         return
-    reference = case.version.reference
     error = min((gap.error for gap in gaps), key=_WEIGHT.index)
-    raise error(
-        f"{reference} may not become {alias}",
-        why="; ".join(gap.sentence for gap in gaps),
-        next_step=f"`headgate approve {reference} --why ...`, with the key of whoever decides"
-        if {gap.kind for gap in gaps} == {APPROVAL}
-        else "release it again: what still holds is reused, what is missing is measured",
-    )
+    why = "; ".join(gap.sentence for gap in gaps)
+    next_step = _next_step(case.version, {gap.kind for gap in gaps})
+    raise error(f"{case.version} may not become {alias}", why=why, next_step=next_step)
 
 
-_WEIGHT: tuple[type[HeadgateError], ...] = (Refused, Inconclusive, NeedsApproval)
+def _next_step(version: ModelVersion, kinds: set[str]) -> str:
+    step = "release it again: what still holds is reused, what is missing is measured"
+    if kinds - {ALIAS_MOVE} == {APPROVAL}:
+        step = f"`headgate approve {version} --why ...`, with the key of whoever decides"
+    return f"restore the alias log from a backup, or {step}" if ALIAS_MOVE in kinds else step
+
+
+_WEIGHT: tuple[type[HeadgateError], ...] = (Refused, InfrastructureError, Inconclusive, NeedsApproval)
 
 
 class _Gap(NamedTuple):
@@ -177,6 +180,7 @@ def _gaps(policy: Policy, alias: Alias, case: Case) -> list[_Gap]:
         gaps = _gaps_on_return(required, case)
     else:
         gaps = [gap for r in required if (gap := _gap(case, r))]
+    gaps += [_Gap(ALIAS_MOVE, why, InfrastructureError) for why in case.live_unknown if gaps]
     gaps += [_Gap(APPROVAL, _rejection(evidence), Refused) for evidence in case.rejections]
     return list(dict.fromkeys(gaps))  # what two requirements ask for is told once
 

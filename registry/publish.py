@@ -17,11 +17,10 @@ from registry.data_errors import worded
 from registry.digest import canonical_json
 from registry.errors import HeadgateError, InfrastructureError, Refused, UsageError
 from registry.store import Store
-from registry.validation import did_you_mean
+from registry.unknown_version import unknown_version
 from registry.version import ModelVersion, VersionDraft, check_name, parse_reference
 
 _LAST_NUMBER = 999_999  # what a reference can name, and what sorts as its key
-_SHOWN = 20  # versions worth naming to whoever mistyped one
 _READERS = 16  # a listing on an object store is one round trip per record: this many at a time
 
 
@@ -73,12 +72,14 @@ def check_free(store: Store, version: ModelVersion) -> None:
 
 def repair_index(store: Store, name: str) -> list[str]:
     """Make the index name every version's number again; returns the keys that did not."""
-    wrong = []
-    for version in list_versions(store, name):
-        key, number = _index_key(version), _text(version.number)
-        while (claim := store.get(key)) != number:
-            if store.compare_and_swap(key, claim, number):
-                wrong.append(key)
+    return [_index_key(version) for version in list_versions(store, name) if index_version(store, version)]
+
+
+def index_version(store: Store, version: ModelVersion) -> bool:
+    """Make the index name this version's number; returns whether it did not."""
+    key, number, wrong = _index_key(version), _text(version.number), False
+    while (claim := store.get(key)) != number:
+        wrong = store.compare_and_swap(key, claim, number) or wrong
     return wrong
 
 
@@ -106,17 +107,34 @@ def find_version(store: Store, reference: str) -> ModelVersion | None:
 
 
 def list_versions(store: Store, name: str | None = None) -> list[ModelVersion]:
-    """All versions of a name, or of every name: by name, then by number; UsageError for a malformed name."""
+    """All versions, as ``read_versions`` has them; InfrastructureError for a damaged record."""
+    versions, damaged = read_versions(store, name)
+    for damage in damaged.values():
+        raise damage
+    return versions
+
+
+def read_versions(
+    store: Store, name: str | None = None
+) -> tuple[list[ModelVersion], dict[str, InfrastructureError]]:
+    """All versions of a name, or of every name, by name and number; and by key what is wrong with others.
+
+    Raises UsageError for a malformed name.
+    """
     try:
         prefix = f"versions/{check_name(name)}/" if name else "versions/"
     except ValueError as problem:
         raise UsageError(str(problem), next_step="`headgate versions` lists every name") from problem
     keys = list(store.list(prefix))
+    versions: list[ModelVersion] = []
+    damaged: dict[str, InfrastructureError] = {}
     with ThreadPoolExecutor(_READERS) as pool:
-        versions = [
-            parse_record(key, data) for key, data in zip(keys, pool.map(store.get, keys), strict=True)
-        ]
-    return sorted((v for v in versions if v), key=lambda version: (version.name, version.number))
+        for key, data in zip(keys, pool.map(store.get, keys), strict=True):
+            try:
+                versions += filter(None, [parse_record(key, data)])
+            except InfrastructureError as damage:
+                damaged[key] = damage
+    return sorted(versions, key=lambda version: (version.name, version.number)), damaged
 
 
 def lost_numbers(store: Store, name: str) -> list[int]:
@@ -141,20 +159,7 @@ def _unknown(store: Store, name: str, number: int) -> HeadgateError:
             why="the version was published: its number is still given to its content",
             next_step="restore the store from a backup, or import or release the version again",
         )
-    if numbers:
-        known = ", ".join(f"{name}/{n}" for n in numbers[-_SHOWN:])
-        why = f"the {'newest' if len(numbers) > _SHOWN else 'versions'} of {name} are: {known}"
-    else:
-        why = f"no model has that name; {did_you_mean(name, _names(store))}"
-    return UsageError(
-        f"There is no version {name}/{number}",
-        why=why,
-        next_step="`headgate versions` lists everything that is published",
-    )
-
-
-def _names(store: Store) -> set[str]:
-    return {key.split("/")[1] for key in store.list("versions/")}
+    return unknown_version(store, name, number, numbers)
 
 
 def _create(store: Store, version: ModelVersion) -> ModelVersion:

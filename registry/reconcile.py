@@ -6,12 +6,13 @@ trusted signed for is a person's to vouch for. What is only bytes is garbage col
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
 from registry.alias import Alias
-from registry.alias_log import check_log, cut_log, get_aliases, history, move_alias, places, roll_forward
+from registry.alias_history import check_log, history
+from registry.alias_log import get_aliases, lags, move_alias, places, roll_forward
 from registry.attachment import Attachment
 from registry.bundle import Signer
 from registry.errors import HeadgateError
@@ -21,8 +22,9 @@ from registry.oci_client import OciClient
 from registry.oci_layout import OciLayout
 from registry.predicates import ALIAS_MOVE, RELEASE
 from registry.problem import Mend, Problem
-from registry.publish import list_versions, lost_numbers, repair_index
+from registry.publish import read_versions
 from registry.reconcile_attached import AttachedReconciler
+from registry.reconcile_index import IndexReconciler
 from registry.store import Store
 from registry.trust import Trust
 from registry.version import ModelVersion
@@ -45,9 +47,12 @@ class Reconciler:
 
     def problems(self) -> Iterator[Problem]:
         """Everything that is wrong, one after the other; changes nothing. Raises HeadgateError."""
-        versions = list_versions(self.store)
+        found, damaged = read_versions(self.store)
+        yield from (Problem(record.problem, record.next_step) for record in damaged.values())
         yield from self._aliases()
-        yield from self._index(versions)
+        index = IndexReconciler(self.store, self.trust, found, damaged)
+        yield from index.problems()
+        versions = [version for version in found if version not in index.strange]
         yield from self._half_published(versions)
         attached = AttachedReconciler(self.store, self.trust, self.layout, self.who, self.connect)
         yield from attached.problems(versions)
@@ -58,8 +63,7 @@ class Reconciler:
             sentences = check_log(self.store, self.trust, *place)
             for sentence in sentences:
                 # Only lagging can be mended, and it is the only thing that can be wrong then.
-                lags = len(sentences) == 1 and not cut_log(self.store, self.trust, *place)
-                if lags:
+                if len(sentences) == 1 and lags(self.store, self.trust, *place):
                     mended = "the alias record is brought up to date with its log"
                     yield Problem(sentence, mended, self._roll_forward(*place))
                 else:
@@ -67,31 +71,6 @@ class Reconciler:
 
     def _roll_forward(self, name: str, gpu_class: str) -> Mend:
         return lambda: roll_forward(self.store, self.trust, name, gpu_class)
-
-    def _index(self, versions: list[ModelVersion]) -> Iterator[Problem]:
-        published = {key.partition("/")[2] for key in self.store.list("versions-newest/")}
-        known = _by_name(versions)
-        for name in sorted({*known, *published}):
-            lost = lost_numbers(self.store, name)
-            for number in lost:
-                what = f"The record of {name}/{number} is gone from the store"
-                yield Problem(what, "restore the store from a backup, or import or release it again")
-            yield from self._claims(name, known.get(name, []), lost)
-
-    def _claims(self, name: str, known: list[ModelVersion], lost: list[int]) -> Iterator[Problem]:
-        prefix = f"versions-by-content/{name}/"
-        indexed = {key.removeprefix(prefix): self.store.get(key) for key in self.store.list(prefix)}
-        contents = {version.content_digest.hex: version for version in known}
-        for content in sorted(contents.keys() - indexed.keys()):
-            what = f"{contents[content].reference} is not found by its content"
-            yield Problem(what, "the index names it again", self._repair_index(name))
-        for content in sorted(indexed.keys() - contents.keys()):
-            if indexed[content] not in {str(number).encode() for number in lost}:
-                what = f"A publication of {name} with the content {content[:12]} has not ended"
-                yield Problem(what, "the next release of that content goes on with it", harmless=True)
-
-    def _repair_index(self, name: str) -> Mend:
-        return lambda: repair_index(self.store, name) is not None
 
     def _half_published(self, versions: list[ModelVersion]) -> Iterator[Problem]:
         judged = {key.split("/")[1] for key in self.store.list("evidence/")}
@@ -150,10 +129,3 @@ class Reconciler:
 
     def _free(self, key: str) -> Mend:
         return lambda: free_stale(self.store, key)
-
-
-def _by_name(versions: Iterable[ModelVersion]) -> Mapping[str, list[ModelVersion]]:
-    names: dict[str, list[ModelVersion]] = {}
-    for version in versions:
-        names.setdefault(version.name, []).append(version)
-    return names

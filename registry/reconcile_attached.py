@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from registry.attachment import Attachment, attach, attached, attachments
+from registry.attachment import Attachment, attach, attached, read_attachments
 from registry.digest import Digest
-from registry.errors import HeadgateError
-from registry.evidence import Evidence, list_bundles, remembered, subjects_of
+from registry.errors import HeadgateError, InfrastructureError
+from registry.evidence import Evidence, record_key, remembered
 from registry.lost_evidence import in_words, lost_evidence, put_back
 from registry.oci_client import OciClient
 from registry.oci_layout import OciLayout
@@ -22,6 +22,8 @@ from registry.store import Store
 from registry.trust import Trust
 from registry.verify_evidence import read_said
 from registry.version import ModelVersion
+
+_BY_HAND = "restore it from a backup, or remove it, and release again what needs it"
 
 
 @dataclass(frozen=True)
@@ -36,19 +38,25 @@ class AttachedReconciler:
 
     def problems(self, versions: list[ModelVersion]) -> Iterator[Problem]:
         """What is here and not there, about these versions. Raises HeadgateError when the store fails."""
-        told: set[Digest] = set()  # statements about weights are about every version made of them
+        told: dict[Digest, str] = {}  # statements about weights are about every version made of them
+        damaged: dict[str, InfrastructureError] = {}
         for version in versions:
-            read_said(self.store, self.trust, version)  # what objects to it is remembered from now on
+            # What objects to it is remembered from now on.
+            damaged |= read_said(self.store, self.trust, version).damaged
             seen = remembered(self.store, version)
             yield from self._lost(
                 version, seen, f"about {version.reference}, seen by this home before,", told
             )
             if self.layout.has(version.image):
                 yield from self._in_layout(version, told)
-        for place in attachments(self.store):
+        places, unread = read_attachments(self.store)
+        yield from (Problem(damage.problem, damage.next_step) for damage in unread)
+        for place in places:
             yield from self._in_registry(place, [v for v in versions if v.image == place.image], told)
+        for key in sorted(damaged.keys() - set(told.values())):  # the others have a copy, which mends them
+            yield Problem(damaged[key].problem, _BY_HAND)
 
-    def _in_layout(self, version: ModelVersion, told: set[Digest]) -> Iterator[Problem]:
+    def _in_layout(self, version: ModelVersion, told: dict[Digest, str]) -> Iterator[Problem]:
         try:
             there = self.layout.bundles(version.image)
             yield from self._lost(version, there, f"beside the image of {version.reference}", told)
@@ -61,7 +69,7 @@ class AttachedReconciler:
             yield Problem(what, "they are attached", self._put_beside(version.image, lacking))
 
     def _in_registry(
-        self, place: Attachment, versions: list[ModelVersion], told: set[Digest]
+        self, place: Attachment, versions: list[ModelVersion], told: dict[Digest, str]
     ) -> Iterator[Problem]:
         """Also what another tool's update has dropped from a registry's list of referrers."""
         named = " and ".join(version.reference for version in versions) or str(place.image)
@@ -80,20 +88,15 @@ class AttachedReconciler:
             yield Problem(what, "they are attached again", self._attach(place, said))
 
     def _lost(
-        self, version: ModelVersion, there: Mapping[Digest, bytes], where: str, told: set[Digest]
+        self, version: ModelVersion, there: Mapping[Digest, bytes], where: str, told: dict[Digest, str]
     ) -> Iterator[Problem]:
-        found = lost_evidence(there, version, self._kept(version) | told, self.trust)
-        told |= found.keys()
+        kept = {evidence.digest for evidence in read_said(self.store, self.trust, version).evidence}
+        found = lost_evidence(there, version, kept | told.keys(), self.trust)
+        told |= {digest: record_key(evidence.subject, digest) for digest, evidence in found.items()}
         if found:
             what = f"{_records(len(found))} {where} and not in the store: {in_words(found.values())}"
             records = [(evidence, there[digest]) for digest, evidence in found.items()]
             yield Problem(what, "they are put back into the store", self._put_back(records))
-
-    def _kept(self, version: ModelVersion) -> set[Digest]:
-        """The digests of the records about a version that are in the store, whole."""
-        prefixes = [f"evidence/{subject.hex}/" for subject in subjects_of(version)]
-        found = [self.store.get(key) for prefix in prefixes for key in self.store.list(prefix)]
-        return {Digest.of_bytes(data) for data in found if data is not None}
 
     def _put_back(self, records: list[tuple[Evidence, bytes]]) -> Mend:
         return lambda: all(put_back(self.store, evidence.subject, data) for evidence, data in records)
@@ -110,8 +113,10 @@ class AttachedReconciler:
         return mend
 
     def _said(self, version: ModelVersion) -> list[bytes]:
-        bundles = [list_bundles(self.store, subject).values() for subject in subjects_of(version)]
-        return attachable(data for found in bundles for data in found)
+        """The statements about a version that are whole and filed where they belong."""
+        found = read_said(self.store, self.trust, version).evidence
+        records = (self.store.get(record_key(e.subject, e.digest)) for e in found if e.digest)
+        return attachable(data for data in records if data is not None)
 
 
 def _lacking(there: Mapping[Digest, bytes], said: Iterable[bytes]) -> list[bytes]:

@@ -48,7 +48,8 @@ def copy_store(source: Store, target: Store, heard: Callable[[int, int], None]) 
     target that holds other things; Refused when the source has a damaged record, or the target one that the
     source has not or has otherwise; InfrastructureError when a store cannot be reached.
     """
-    check_source(source, [*_keys(source)])
+    listed = [*_keys(source)]
+    check_source(source, listed)
     check_target(target, [*_keys(target)])
     first = (key for key in _keys(source, _is_moving) if not key.startswith(_CLAIMS))
     moving = {key: data for key in first if (data := source.get(key)) is not None}
@@ -59,7 +60,7 @@ def copy_store(source: Store, target: Store, heard: Callable[[int, int], None]) 
         next_step = "name them the other way round, or choose an empty store; `headgate import` adds versions"
         raise Refused(what, why=why, next_step=next_step)
     written = removed = 0
-    total = len(fixed) + len(moving)
+    total = sum(key.startswith(PLACES) for key in listed)  # about: a store in use has more by the end
     with _pool() as pool:
         for number, new in enumerate(pool.map(partial(_copy_fixed, source, target), fixed), 1):
             written += new

@@ -15,7 +15,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from judging.verdict import Finding, Outcome, Verdict
-from registry.alias_log import get_aliases, history
+from registry.alias_history import history
+from registry.alias_log import get_aliases
 from registry.alias_vouch import vouch
 from registry.bundle import Signer
 from registry.digest import Digest

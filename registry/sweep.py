@@ -22,7 +22,6 @@ from registry.garbage import File, Found, Image, Kind, dead_images
 from registry.home import Home
 from registry.manifest import Manifest
 from registry.oci_layout import OciLayout, tag_of
-from registry.plain_text import counted
 from registry.store import PLACES
 from registry.version import ModelVersion
 
@@ -37,8 +36,9 @@ def missing_bytes(version: ModelVersion, weights: Manifest, blobs: BlobStore, la
     missing = [] if blobs.claim(e.digest for e in weights.files.values()) else blobs.missing(weights)
     sentences = []
     if missing:
+        verb = "is" if len(missing) == 1 else "are"
         size = sum(weights.files[path].size for path in missing)
-        sentences.append(f"{counted(len(missing), 'file')} of {len(weights.files)} gone ({size} bytes)")
+        sentences.append(f"{len(missing)} of its {len(weights.files)} files {verb} gone ({size} bytes)")
     if not layout.claim_image(version.image):
         sentences.append(f"its image {version.image} is gone, or a part of it")
     return sentences

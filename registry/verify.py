@@ -15,15 +15,17 @@ from pathlib import Path
 
 from judging.verdict import Finding, Outcome, Verdict
 from registry.alias import Alias
-from registry.alias_log import check_log, live_since
+from registry.alias_history import check_log, read_log
+from registry.alias_log import places
 from registry.blobs import BlobStore
 from registry.counting import Case
 from registry.digest import Digest
-from registry.errors import InfrastructureError, Refused
+from registry.errors import InfrastructureError, Refused, UsageError
 from registry.lost_evidence import check_kept
 from registry.manifest import Manifest
 from registry.manifests import load_manifest, manifest_key
 from registry.oci_layout import OciLayout
+from registry.open_case import open_case
 from registry.plain_text import counted
 from registry.policy import Policy, exemption, missing_evidence
 from registry.publish import RecordGone, get_version
@@ -37,7 +39,7 @@ from registry.verify_evidence import (
     check_weights_signature,
     read_said,
 )
-from registry.verify_image import Heard, NotHere, check_config, check_listed
+from registry.verify_image import Heard, NotHere, check_config, check_listed, check_manifest_kept
 from registry.verify_weights import WeightsPlaces, check_blob, check_weights, not_here
 from registry.version import ModelVersion, parse_reference
 
@@ -73,12 +75,11 @@ def verify_version(
     ``now`` is an aware time; ``heard`` hears how many bytes each step read, ``size_of`` in all. Raises
     UsageError for a version that there is not, InfrastructureError when the store cannot be reached.
     """
-    version, record = _read_record(held.store, reference)
+    version, record = _read_record(held, reference)
     if version is None:
         return Verdict.of([record])
     said = read_said(held.store, held.trust, version)
-    since = live_since(held.store, held.trust, version)
-    case = Case(version, said.evidence, now, held.trust, since)
+    case = open_case(held.store, version, held.trust, now, said.evidence)
     findings = [record, *contents(held, version, said, heard), *_standing(held, version, said)]
     return Verdict.of([*findings, _policy(policy, case)])
 
@@ -124,19 +125,37 @@ def check_manifest(store: Store, digest: Digest) -> Manifest:
         raise Refused(damage.what, why=damage.why, next_step=damage.next_step) from damage
 
 
-def _read_record(store: Store, reference: str) -> tuple[ModelVersion | None, Finding]:
+def _read_record(held: Holdings, reference: str) -> tuple[ModelVersion | None, Finding]:
     try:
         name, number = parse_reference(reference)
-        reached = store.get(f"versions/{name}/{number:06d}.json")
+        reached = held.store.get(f"versions/{name}/{number:06d}.json")
     except ValueError:
         reached = None
     try:
-        version = get_version(store, reference)
+        version = get_version(held.store, reference)
     except InfrastructureError as damage:
         if reached is None and not isinstance(damage, RecordGone):
             raise
         return None, _failed("record", str(damage))
+    except UsageError:
+        if not (gone := _only_in_log(held, reference)):
+            raise
+        return None, _failed("record", str(gone))
     return version, _passed("record", f"{version.record_digest} is as it was written")
+
+
+def _only_in_log(held: Holdings, reference: str) -> RecordGone | None:
+    """What to say of a version whose record and whose index entry are gone, and an alias log names it."""
+    with contextlib.suppress(ValueError):
+        name, number = parse_reference(reference)
+        for place in places(held.store, name):
+            if number in read_log(held.store, held.trust, *place).named:
+                return RecordGone(
+                    f"The record of {reference} is gone from the store",
+                    why=f"the alias log of {name} on {place[1]} names it, and nothing else does any more",
+                    next_step="restore the store from a backup, or import or release the version again",
+                )
+    return None
 
 
 def _standing(held: Holdings, version: ModelVersion, said: Said) -> Iterator[Finding]:
@@ -161,7 +180,7 @@ def _check_index(version: ModelVersion, key: str, data: bytes | None) -> str:
 
 def _evidence(said: Said) -> Iterator[Finding]:
     counted = said.counted
-    yield from (_failed("evidence", sentence) for sentence in said.damaged)
+    yield from (_failed("evidence", str(damage)) for damage in said.damaged.values())
     yield from (_judged(f"{e.kind} evidence", partial(check_record, e, counted)) for e in said.evidence)
 
 
@@ -180,6 +199,7 @@ def _check_source(held: Holdings, version: ModelVersion, heard: Heard) -> str:
 
 
 def _check_image(held: Holdings, version: ModelVersion) -> str:
+    check_manifest_kept(held.layout, version.image)
     try:
         check_listed(held.layout, version.image)
         check_config(held.layout, version)

@@ -6,7 +6,7 @@ nothing. What the evidence says, and what that allows, is the policy's.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from registry.counting import is_satisfied
@@ -31,10 +31,10 @@ _UPGRADE = "`headgate store upgrade` signs what is from before anything was sign
 
 @dataclass(frozen=True)
 class Said:
-    """All evidence about a version: what can be read, and a sentence for each record that is damaged."""
+    """All evidence about a version: what can be read, and by key what is wrong with each damaged record."""
 
     evidence: tuple[Evidence, ...]
-    damaged: tuple[str, ...]
+    damaged: Mapping[str, InfrastructureError]
 
     @property
     def counted(self) -> list[Evidence]:
@@ -45,15 +45,15 @@ class Said:
 def read_said(store: Store, trust: Trust, version: ModelVersion) -> Said:
     """Every record about every digest of a version; one that is damaged hides no other."""
     evidence: list[Evidence] = []
-    damaged: list[str] = []
+    damaged: dict[str, InfrastructureError] = {}
     for subject in subjects_of(version):
         for key in store.list(f"evidence/{subject.hex}/"):
             try:
                 found = read_record(store, key, subject, trust)
                 evidence += [found] if found else []
             except InfrastructureError as damage:
-                damaged.append(str(damage))
-    return Said(tuple(evidence), tuple(damaged))
+                damaged[key] = damage
+    return Said(tuple(evidence), damaged)
 
 
 def check_record(evidence: Evidence, counted: Iterable[Evidence]) -> str:

@@ -94,14 +94,23 @@ def check_config(layout: OciLayout, version: ModelVersion) -> None:
 def check_listed(layout: OciLayout, digest: Digest) -> None:
     """Refused unless the layout's index lists a manifest as it is: nothing else leads other tools to it."""
     data = read_small(layout, digest)
-    expected = Descriptor(media_type_of(data), digest, len(data))
-    try:
-        listed = expected in layout.tagged().values()
-    except InfrastructureError as damage:
-        raise Refused(damage.what, why=damage.why, next_step=damage.next_step) from damage
-    if not listed:
+    if Descriptor(media_type_of(data), digest, len(data)) not in _tagged(layout):
         what = f"The image layout's index does not list {digest}"
         raise Refused(what, why="no tag points at it, or with another type or size", next_step=_RESTORE)
+
+
+def check_manifest_kept(layout: OciLayout, image: Digest) -> None:
+    """NotHere, and why it should be, when an image's manifest is gone though the layout's index lists it."""
+    if not layout.has(image) and any(listed.digest == image for listed in _tagged(layout)):
+        what = f"The manifest of the image {image} is gone from the image layout"
+        raise NotHere(what, why="it was here, as the layout's index lists it", next_step=_RESTORE)
+
+
+def _tagged(layout: OciLayout) -> list[Descriptor]:
+    try:
+        return list(layout.tagged().values())
+    except InfrastructureError as damage:
+        raise Refused(damage.what, why=damage.why, next_step=damage.next_step) from damage
 
 
 def read_files(

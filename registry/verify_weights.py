@@ -33,18 +33,22 @@ class WeightsPlaces:
 
 
 def check_weights(places: WeightsPlaces, version: ModelVersion, weights: Manifest, heard: Heard) -> str:
-    """What was read; Refused when any of it is not the record's, NotHere when only some of it is missing."""
+    """What was read; Refused when any of it is not the record's, NotHere when only some of it is missing.
+
+    Where the image is not here, which is for another check to say, the blobs tell.
+    """
     files = _in_image(places.layout, version.image, weights, heard)
-    absent = weights.files.keys() - files.keys()
+    absent = set() if files is None and places.blobs else weights.files.keys() - (files or {}).keys()
     if places.blobs:
-        absent |= set(_absent_blobs(places.layout, places.blobs, weights, files))
+        absent |= set(_absent_blobs(places.layout, places.blobs, weights, files or {}, heard))
         if places.folder:
             differences = list(_differences(places.folder, weights, places.blobs))
             _refuse_differences(f"The folder {places.folder}", differences)
     files_told = counted(len(weights.files), "file")
     if absent:
         raise not_here(f"{len(absent)} of {files_told} of the weights", version, absent)
-    return f"{files_told}, {weights.size} bytes: every byte of the image was read and is as signed"
+    where = "of the blobs, without the image," if files is None else "of the image"
+    return f"{files_told}, {weights.size} bytes: every byte {where} was read and is as signed"
 
 
 def check_served(blobs: BlobStore, folder: Path, weights: Manifest, heard: Heard) -> None:
@@ -66,12 +70,14 @@ def not_here(what: str, version: ModelVersion, names: set[str] | None = None) ->
     return NotHere(f"{what}{named} are not on this machine and were not checked", next_step=next_step)
 
 
-def _in_image(layout: OciLayout, image: Digest, weights: Manifest, heard: Heard) -> Mapping[str, LayerFile]:
-    """The files of the image that are here; Refused when the image cannot hold just the weights."""
+def _in_image(
+    layout: OciLayout, image: Digest, weights: Manifest, heard: Heard
+) -> Mapping[str, LayerFile] | None:
+    """The files of the image that are here, None without its manifest; Refused when it holds other things."""
     try:
         layers = image_parts(layout, image)[1]
     except NotHere:
-        return {}
+        return None
     files, absent = read_files(layout, layers, heard)
     known = {entry.digest for entry in weights.files.values()}
     expected = Manifest({p: e for p, e in weights.files.items() if not absent or p in files})
@@ -88,7 +94,7 @@ def _in_image(layout: OciLayout, image: Digest, weights: Manifest, heard: Heard)
 
 
 def _absent_blobs(
-    layout: OciLayout, blobs: BlobStore, weights: Manifest, files: Mapping[str, LayerFile]
+    layout: OciLayout, blobs: BlobStore, weights: Manifest, files: Mapping[str, LayerFile], heard: Heard
 ) -> Iterator[str]:
     """The files whose blobs are not here; Refused at the first blob that is another one."""
     for path, entry in weights.files.items():
@@ -98,6 +104,7 @@ def _absent_blobs(
         blob = blobs.path(entry.digest)
         if blob.exists() or blob.is_symlink():
             check_blob(blobs, path, entry.digest)
+            heard(entry.size)
         else:
             yield path
 

@@ -15,7 +15,8 @@ from itertools import groupby
 from pathlib import Path
 
 from fleet.router import ReplicaSpec
-from registry.alias_log import all_aliases, history
+from registry.alias_history import history
+from registry.alias_log import all_aliases
 from registry.alias_move import Move
 from registry.data_errors import worded
 from registry.errors import InfrastructureError

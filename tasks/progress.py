@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
+from tasks.disk import in_words
+
 Reporter = Callable[[str, str, float | None], None]
 """Takes the stage, a message for people, and the fraction done (0 to 1, or None when unknown)."""
 
@@ -39,3 +41,18 @@ def report(stage: str, message: str, fraction: float | None = None) -> None:
 def progress_of(stage: str) -> StageProgress:
     """``report`` for one stage, to hand to code that does not know which stage it is in."""
     return partial(report, stage)
+
+
+def byte_counter(stage: str, size: Callable[[], int]) -> Callable[[int], None]:
+    """A listener that reports bytes done of all, a hundred times at most; ``size`` is asked at first."""
+    done = total = shown = 0
+
+    def heard(count: int) -> None:
+        nonlocal done, total, shown
+        total = total or max(size(), 1)
+        done += count
+        if (percent := min(100, 100 * done // total)) > shown:
+            shown = percent
+            report(stage, f"{in_words(done)} of {in_words(max(done, total))}", done / total)
+
+    return heard

@@ -26,7 +26,7 @@ from tasks.attest import attach
 from tasks.disk import in_words
 from tasks.fleet_records import load_status
 from tasks.keep_weights import bring_back
-from tasks.progress import report
+from tasks.progress import byte_counter, report
 from tasks.publish import point
 from tasks.record import check_means, record_once
 from tasks.runtime import runtime_of
@@ -80,14 +80,8 @@ def replica_of(place: Workplace, version: ModelVersion) -> ReplicaSpec:
 
 def _check_bytes(place: Workplace, weights: Manifest) -> None:
     """What was judged is what is served: each byte is read again before a server loads it."""
-    read = 0
-
-    def heard(count: int) -> None:
-        nonlocal read
-        read += count
-        report("check", f"{in_words(weights.size)} of weights", read / max(weights.size, 1))
-
     with place.stage("check", f"{in_words(weights.size)} of weights"):
+        heard = byte_counter("check", lambda: weights.size)
         check_served(place.blobs, place.unpacked(weights), weights, heard)
 
 

@@ -78,7 +78,12 @@ def _incomplete(place: Workplace, now: datetime) -> Iterator[Problem]:
         return
     for version, manifests in versions:
         weights = next(m for m in manifests if m.set_digest == version.weights_set)
-        missing = missing_bytes(version, weights, place.blobs, place.layout)
+        try:
+            missing = missing_bytes(version, weights, place.blobs, place.layout)
+        except HeadgateError as damage:
+            what = f"{version.reference} is damaged on this machine: {damage.problem}"
+            yield Problem(what, damage.next_step)
+            continue
         here = len(place.blobs.missing(weights)) < len(weights.files)
         if missing and here:
             what = f"{version.reference} is not whole on this machine: {'; '.join(missing)}"

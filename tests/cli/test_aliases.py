@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from cli.main import main
-from registry import alias_log
 from registry.alias import Alias, Aliases
+from registry.alias_history import history
 from registry.alias_log import get_aliases
 from registry.evidence import list_evidence
 from registry.signing import KeySigner
@@ -180,7 +180,7 @@ def test_a_log_that_was_cut_is_noticed_by_whoever_has_seen_more(
     assert main(["history", "tiny"]) == 40
     assert "was cut off" in capsys.readouterr().err
     assert main(["history", "tiny", "--json"]) == 40
-    assert len(told(capsys)["gone"]) == 1
+    assert len(told(capsys)["problems"]) == 1
     again = ["vouch", "tiny", "--gpu-class", "cpu", "--why", "disk died"]
     assert main(again) == 40
     assert main([*again, "--restored"]) == 0
@@ -203,6 +203,50 @@ def test_a_move_that_no_backup_has_is_got_over(
     told = capsys.readouterr().err
     assert f"Move {number} on cpu is lost: bob@desk goes on without, with move 3 (disk died)." in told
     assert main(["verify", "tiny/1"]) == 0
+    assert main(["stage", "tiny/1"]) == 0
+
+
+@pytest.mark.parametrize("damage", [None, b"{}"])
+def test_a_move_that_is_gone_or_damaged_in_the_middle_is_noticed(
+    tiny: TinyHome, version: ModelVersion, capsys: pytest.CaptureFixture[str], damage: bytes | None
+) -> None:
+    """By every command that lists; the other moves, and the aliases, are shown all the same."""
+    assert main(["stage", "tiny/1"]) == 0
+    entry = tiny.home.store / "audit/tiny/cpu/00000002.json"
+    entry.unlink()
+    if damage:
+        entry.write_bytes(damage)
+    capsys.readouterr()
+    assert main(["history", "tiny"]) == 40
+    shown = capsys.readouterr()
+    assert shown.out.count("bob@desk") == shown.out.count("ada@worksho") == 1
+    assert "audit/tiny/cpu/00000002.json" in " ".join(shown.err.split())
+    assert main(["history", "tiny", "--json"]) == 40
+    answer = told(capsys)
+    assert ([move["number"] for move in answer["moves"]], answer["ok"]) == ([1, 3], False)
+    assert "audit/tiny/cpu/00000002.json" in answer["problems"][0]
+    assert main(["versions"]) == 40
+    assert "audit/tiny/cpu/00000002.json" in " ".join(capsys.readouterr().err.split())
+    assert main(["versions", "--json"]) == 40
+    answer = told(capsys)
+    (problem,) = answer["problems"]
+    assert "audit/tiny/cpu/00000002.json" in problem
+    assert answer["versions"][0]["aliases"] == ["candidate", "staging", "production"]
+
+
+def test_what_was_live_is_not_held_back_by_half_a_log_without_a_word(
+    tiny: TinyHome, version: ModelVersion, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The move that excuses it may be the one that is gone; what the policy finds needs no excuse."""
+    release(tiny, weights={"config.json": b"{}"})
+    (tiny.home.store / "audit/tiny/cpu/00000002.json").unlink()
+    tiny.home.policy.write_text("staging: [{kind: load}]")
+    assert main(["stage", "tiny/1", "--json"]) == 40
+    error = told(capsys)["error"]
+    assert "there is no load evidence about it" in error["why"]
+    assert "audit/tiny/cpu/00000002.json is missing" in error["why"]
+    assert "restore the alias log from a backup" in error["next"]
+    tiny.home.policy.unlink()
     assert main(["stage", "tiny/1"]) == 0
 
 
@@ -263,14 +307,14 @@ def test_vouching_for_a_healthy_log_signs_nothing_and_says_so(
     tiny: TinyHome, version: ModelVersion, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Its last move is believed already."""
-    before = alias_log.history(tiny.store, tiny.trust, "tiny")
+    before = history(tiny.store, tiny.trust, "tiny")
     assert main(["vouch", "tiny", "--gpu-class", "cpu", "--why", "sure"]) == 0
     output = capsys.readouterr()
     assert (output.out, "a trusted key signed their last move" in output.err) == ("", True)
     assert main(["vouch", "tiny", "--gpu-class", "cpu", "--why", "sure", "--json"]) == 0
     answer = told(capsys)
     assert (answer["signed"], answer["aliases"]["production"], answer["ok"]) == (False, 1, True)
-    assert alias_log.history(tiny.store, tiny.trust, "tiny") == before
+    assert history(tiny.store, tiny.trust, "tiny") == before
 
 
 def test_a_lost_key_is_got_over_by_vouching(

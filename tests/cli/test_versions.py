@@ -181,6 +181,18 @@ def test_versions_are_listed_when_their_aliases_cannot_be_believed(
     assert "alias move audit/tiny/cpu/00000001.json cannot be believed" in answer["problems"][0]
 
 
+def test_a_version_that_only_an_alias_names_is_missed(home: Home, capsys: pytest.CaptureFixture[str]) -> None:
+    """Its record and its index entry were removed."""
+    release(home, layers=1)
+    release(home, layers=2)
+    store = DirStore(home.store)
+    store.delete(f"versions-by-content/tiny/{get_version(store, 'tiny/2').content_digest.hex}")
+    store.delete("versions/tiny/000002.json")
+    assert main(["versions", "--json"]) == 40
+    answer = json.loads(capsys.readouterr().out.splitlines()[0])
+    assert answer["problems"] == ["The record of tiny/2 is gone from the store: `headgate verify tiny/2`."]
+
+
 def test_a_version_that_is_exempt_from_the_policy_is_shown_as_such(
     home: Home, capsys: pytest.CaptureFixture[str]
 ) -> None:

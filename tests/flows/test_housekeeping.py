@@ -87,8 +87,26 @@ def test_a_version_that_is_half_here_is_told(at: TinyHome, capsys: pytest.Captur
     at.blobs.discard(lost, float("inf"))
     assert main(["reconcile", "--json"]) == 10
     [problem] = _told(capsys)["problems"]
-    assert "tiny/1 is not whole on this machine: 1 of its 3 files are gone" in problem["what"]
+    assert "tiny/1 is not whole on this machine: 1 of its 3 files is gone" in problem["what"]
     assert problem["remedy"] == "release it again, or import it"
+
+
+def test_a_damaged_image_manifest_hides_no_other_problem(
+    at: TinyHome, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It is told with what to do, and the rest is looked at all the same."""
+    other = release(at, "other", weights={"config.json": b"{}"})
+    assert main(["reconcile", "--apply"]) == 0
+    image = get_version(at.store, "tiny/1").image
+    (at.home.oci / "blobs" / "sha256" / image.hex).write_bytes(b"{}")
+    (at.home.oci / "blobs" / "sha256" / other.image.hex).unlink()
+    capsys.readouterr()
+    assert main(["reconcile", "--apply", "--json"]) == 10
+    problems = {problem["what"]: problem for problem in _told(capsys)["problems"]}
+    damaged = next(what for what in problems if what.startswith("tiny/1 is damaged on this machine"))
+    assert str(image) in damaged
+    assert problems[damaged]["remedy"]
+    assert any(what.startswith("other/1 is not whole on this machine") for what in problems)
 
 
 def test_a_registry_that_cannot_be_looked_at_is_no_damage(

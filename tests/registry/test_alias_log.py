@@ -18,16 +18,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from registry.alias import Alias, Aliases
-from registry.alias_log import (
-    Move,
-    all_aliases,
-    check_log,
-    get_aliases,
-    history,
-    live_since,
-    move_alias,
-    roll_forward,
-)
+from registry.alias_chain import Chain
+from registry.alias_entries import broken_entries
+from registry.alias_history import check_log, history, read_log
+from registry.alias_log import Move, all_aliases, get_aliases, move_alias, roll_forward
 from registry.alias_move import Move as PlainMove
 from registry.alias_vouch import vouch
 from registry.bundle import Signer, seal
@@ -39,6 +33,7 @@ from registry.publish import get_version, publish
 from registry.statement import Statement
 from registry.store import Store
 from registry.trust import Trust, TrustedKey
+from registry.version import ModelVersion
 from tests.simulators.json_values import mangled
 from tests.simulators.keys import signer_and_trust
 from tests.simulators.records import digest, draft
@@ -72,6 +67,10 @@ def move(store: Store, alias: str, number: int, *, signer: Signer = SIGNER, **ch
     facts: dict[str, Any] = {"name": "tiny", "gpu_class": "cpu", "at": NOW, "who": "ann", "why": "it passed"}
     trust = changes.pop("trust", TRUST)
     return move_alias(store, signer, trust, **{**facts, **changes}, alias=Alias(alias), number=number)
+
+
+def live_since(store: Store, trust: Trust, version: ModelVersion) -> datetime | None:
+    return read_log(store, trust, version.name, version.gpu_class).live_since(version)
 
 
 def entry(number: int) -> str:
@@ -215,6 +214,27 @@ def test_an_entry_missing_in_the_middle_is_found(store: MemoryStore) -> None:
     first, third = history(store, TRUST, "tiny")
     assert (first.doubt, third.doubt) == ("", "the one before it is missing or damaged")
     assert len(check_log(store, TRUST, "tiny", "cpu")) == 2
+
+
+@pytest.mark.parametrize("number", [1, 2, 3])
+def test_an_entry_that_is_not_what_the_next_one_follows_is_found_without_signatures(
+    store: MemoryStore, number: int
+) -> None:
+    """Gone, cut to nothing, or another signed move: each names the digest of the one before it."""
+    for target in (1, 2, 3, 1):
+        move(store, "production", target)
+    chain = Chain(store, TRUST, "tiny", "cpu")
+    assert broken_entries(chain) == []
+    other = MemoryStore(VERSIONS)
+    for target in (2, 1, 2):
+        move(other, "production", target)
+    for damage in (None, b"", b"{}", other.get(entry(number))):
+        whole = store.get(entry(number))
+        change(store, entry(number), damage)
+        (sentence,) = broken_entries(chain)
+        assert entry(number) in sentence
+        assert get_aliases(store, TRUST, "tiny", "cpu").production == 1
+        change(store, entry(number), whole)
 
 
 def test_an_entry_of_another_log_is_not_taken(store: MemoryStore) -> None:

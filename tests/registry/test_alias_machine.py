@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from registry.alias import Alias, Aliases, moved
-from registry.alias_log import all_aliases, check_log, get_aliases, history, move_alias, roll_forward
+from registry.alias_history import check_log, history
+from registry.alias_log import all_aliases, get_aliases, move_alias, roll_forward
 from registry.memory_store import MemoryStore
 from registry.publish import publish
 from registry.store import Store

@@ -9,7 +9,10 @@ from typing import Any
 import pytest
 
 from registry.alias import Alias, Aliases
-from registry.alias_log import check_log, get_aliases, history, live_since, move_alias, roll_forward
+from registry.alias_chain import Chain
+from registry.alias_entries import broken_entries
+from registry.alias_history import check_log, history, read_log
+from registry.alias_log import get_aliases, move_alias, roll_forward
 from registry.alias_vouch import vouch
 from registry.errors import InfrastructureError
 from registry.memory_store import MemoryStore
@@ -87,6 +90,7 @@ def test_a_gap_in_the_middle_is_signed_for(store: MemoryStore, spoil: Spoil, num
         sign_for(store, restored=False)
     assert sign_for(store)
     assert check_log(store, TRUST, *TINY) == []
+    assert broken_entries(Chain(store, TRUST, *TINY)) == []
     assert get_aliases(store, TRUST, *TINY) == truth
     *before, last = history(store, TRUST, "tiny")
     assert (last.lost, last.who, last.why, last.before) == ((number,), "bob", "disk died", last.after)
@@ -160,7 +164,7 @@ def test_what_is_left_still_says_what_was_live(store: MemoryStore) -> None:
     """And what is lost says nothing: a version that only it had in production counts as never live."""
     store.delete(entry(3))
     assert sign_for(store)
-    found = [live_since(store, TRUST, get_version(store, f"tiny/{number}")) for number in (1, 2, 3)]
+    found = [read_log(store, TRUST, *TINY).live_since(get_version(store, f"tiny/{n}")) for n in (1, 2, 3)]
     assert found == [NOW, NOW, NOW]  # tiny/3 is `previous`, and bob has vouched for that
 
 

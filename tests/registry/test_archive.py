@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from registry.alias import Alias
-from registry.alias_log import history
+from registry.alias_history import history
 from registry.archive import import_archive
 from registry.errors import Refused, UsageError
 from registry.evidence import Evidence, list_bundles, list_evidence, record

@@ -88,7 +88,7 @@ def test_what_was_attached_is_found_and_again_is_nothing_new(
     assert (len(again.new), len(again.all)) == (1, 2)
     assert attached(client, image) == {Digest.of_bytes(data): data for data in (first, second)}
     assert missing(client, image, [first, second]) == []
-    assert list(attachments(store)) == [Attachment(image, client.repository)]
+    assert attachments(store) == [Attachment(image, client.repository)]
 
 
 def missing(client: OciClient, image: Digest, bundles: list[bytes]) -> list[Digest]:
@@ -106,10 +106,10 @@ def test_a_place_is_forgotten_and_what_is_attached_stays(
     attach(client, store, "me", image, said)
     assert forget(store, image, client.repository)
     assert not forget(store, image, client.repository)
-    assert list(attachments(store)) == []
+    assert attachments(store) == []
     assert len(attached(client, image)) == 1
     assert attach(client, store, "me", image, said).new == ()
-    assert list(attachments(store)) == [Attachment(image, client.repository)]
+    assert attachments(store) == [Attachment(image, client.repository)]
 
 
 def test_an_image_that_is_not_there_is_a_usage_error(
@@ -214,7 +214,7 @@ def test_a_damaged_note_of_where_evidence_was_attached_is_named(store: DirStore)
     """With its key."""
     store.put_if_absent("attachments/aa/bb.json", b'{"format":1,"image":"sha256:00","repository":"x"}')
     with pytest.raises(InfrastructureError, match=r"attachments/aa/bb\.json is damaged"):
-        list(attachments(store))
+        attachments(store)
 
 
 @pytest.mark.parametrize("host", ["docker-registry", "crane", "with the API"], indirect=True)

@@ -15,7 +15,7 @@ from judging.verdict import FailureClass, Finding, Outcome, Verdict
 from registry.alias import Alias
 from registry.approval import approval
 from registry.counting import MAX_SKEW, Case, newest_of, subject_of
-from registry.errors import HeadgateError, Inconclusive, NeedsApproval, Refused
+from registry.errors import HeadgateError, Inconclusive, InfrastructureError, NeedsApproval, Refused
 from registry.evidence import Evidence
 from registry.policy import DEFAULT, Policy, Requirement, exemption, insist, missing_evidence
 from registry.predicates import KINDS
@@ -561,3 +561,28 @@ def test_what_no_evidence_could_meet_is_no_requirement(wrong: dict[str, Any]) ->
 def test_every_kind_has_a_subject() -> None:
     """So evidence of any kind can be looked for."""
     assert all(subject_of(VERSION, kind) for kind in KINDS)
+
+
+LOST = "The alias move audit/tiny/cpu/00000002.json is missing, and a later one is there."
+
+
+def test_a_damaged_log_is_said_where_it_may_have_excused_what_is_missing() -> None:
+    """Half a log tells nobody that a version was never live; with all its evidence it needs none."""
+    case = replace(case_of([evidence("release")]), log_wrong=(LOST,))
+    with pytest.raises(
+        InfrastructureError, match=r"quality gate.*cannot be told: The alias move.* Next: restore"
+    ):
+        insist(DEFAULT, Alias.PRODUCTION, case)
+    insist(DEFAULT, Alias.PRODUCTION, replace(case_of(GATES), log_wrong=(LOST,)))
+    alone = replace(case_of(GATES), log_wrong=(LOST,))
+    with pytest.raises(InfrastructureError, match="or `headgate approve tiny/3`"):
+        insist(asks(Requirement(kind="approval")), Alias.PRODUCTION, alone)
+
+
+def test_a_damaged_log_excuses_no_harm() -> None:
+    """The version may have been live before the first move that is left; what says no is a no still."""
+    found = [evidence("release"), evidence("scan", Outcome.FAIL, age=timedelta(hours=3))]
+    live = case_of(found, live=timedelta(hours=2))
+    assert missing_evidence(DEFAULT, Alias.PRODUCTION, live) == []
+    with pytest.raises(Refused, match=r"scan said fail.*since when it was in production here cannot be told"):
+        insist(DEFAULT, Alias.PRODUCTION, replace(live, log_wrong=(LOST,)))

@@ -10,13 +10,14 @@ from pathlib import Path
 import pytest
 
 from registry.alias import Alias
-from registry.alias_log import get_aliases, history
+from registry.alias_history import history
+from registry.alias_log import get_aliases
 from registry.approval import approval
 from registry.archive import export_version, import_archive
 from registry.archive_seal import Exporter
 from registry.attachment import Attachment, attach, attached
 from registry.bundle import seal
-from registry.digest import Digest
+from registry.digest import Digest, canonical_json
 from registry.errors import InfrastructureError
 from registry.evidence import list_bundles, record, record_key, subjects_of
 from registry.lease import Contender, holder_of
@@ -300,3 +301,94 @@ def test_an_import_leaves_nothing_to_mend(at: TinyHome, tmp_path: Path) -> None:
     there.trusts("elsewhere", at.signer)
     import_archive(there.held, tmp_path / "archive", lambda _count: None)
     assert _problems(there) == []
+
+
+def test_a_damaged_version_record_hides_no_other_problem(at: TinyHome) -> None:
+    """It is told, with what to do, and so is the rest; its number's claim is no open publication."""
+    lost = _published(at, attested=False)
+    other = publish(at.store, draft("other"))
+    key = f"versions/tiny/{lost.number:06d}.json"
+    (at.home.store / key).write_bytes(b"{}")
+    found = {problem.what: problem for problem in _problems(at)}
+    assert f"{other.reference} was published, and not attested" in found
+    damaged = next(problem for what, problem in found.items() if key in what)
+    assert damaged.mend is None
+    assert "restore it" in damaged.remedy
+    assert not any("has not ended" in what for what in found)
+
+
+def test_evidence_filed_under_another_version_is_told_and_never_attached(at: TinyHome) -> None:
+    """Somebody copied a record from one version to another: the image would carry what is not about it."""
+    version, other = release(at), release(at, "other", weights={"config.json": b"{}"})
+    assert all(not problem.mend or problem.mend() for problem in _problems(at))
+    key = next(at.store.list(f"evidence/{other.release_digest.hex}/"))
+    data = at.store.get(key)
+    assert data
+    misfiled = f"evidence/{version.release_digest.hex}/{Path(key).name}"
+    at.store.put_if_absent(misfiled, data)
+    [problem] = _problems(at)
+    assert misfiled in problem.what
+    assert f"it speaks of {other.release_digest}, not of the digest it is filed under" in problem.what
+    assert problem.mend is None
+    at.store.delete(key)  # moved, not copied
+    lost, problem = _problems(at)
+    assert lost.mend
+    assert lost.mend()
+    assert at.store.get(key) == data
+    assert misfiled in problem.what
+
+
+def test_a_damaged_note_of_a_registry_hides_no_other_problem(at: TinyHome) -> None:
+    """It is one problem among others."""
+    at.store.put_if_absent("attachments/aa/bb.json", b"{}")
+    version = publish(at.store, draft("other"))
+    found = [problem.what for problem in _problems(at)]
+    assert any("attachments/aa/bb.json is damaged" in what for what in found)
+    assert f"{version.reference} was published, and not attested" in found
+
+
+def test_a_forged_record_is_told_and_never_named_by_the_index(at: TinyHome) -> None:
+    """In place of a published one, or beside it: no key signed for it, and publishing indexes first."""
+    forged = draft(source_commit="b" * 40)
+    for number in (1, 7):
+        key = f"versions/tiny/{number:06d}.json"
+        at.store.delete(key)
+        at.store.put_if_absent(key, canonical_json(forged.numbered(number).to_json()))
+    before = {key: at.store.get(key) for key in at.store.list("versions-by-content/")}
+    found = {problem.what: problem for problem in _problems(at)}
+    for number in (1, 7):
+        what = next(
+            what for what in found if what.startswith(f"The record of tiny/{number} was not published")
+        )
+        assert found[what].mend is None
+        assert "from a backup" in found[what].remedy
+    assert all(not problem.mend or problem.mend() for problem in found.values())
+    assert {key: at.store.get(key) for key in at.store.list("versions-by-content/")} == before
+
+
+def test_a_record_from_before_signing_is_named_by_the_index_again(at: TinyHome) -> None:
+    """Older publishers wrote the record first, and nothing signed for it; but not over another's number."""
+    old = publish(at.store, draft("old", source_set=None))
+    [index] = at.store.list("versions-by-content/old/")
+    at.store.delete(index)
+    assert _mended(at) == ["old/1 is not found by its content"]
+    at.store.delete("versions/old/000001.json")
+    forged = replace(old, source_commit="b" * 40)
+    at.store.put_if_absent("versions/old/000001.json", canonical_json(forged.to_json()))
+    [problem] = _problems(at)
+    assert problem.what.startswith("The record of old/1 was not published")
+
+
+def test_an_index_entry_with_another_number_is_written_anew(at: TinyHome) -> None:
+    """As ``verify`` promises."""
+    [index] = at.store.list("versions-by-content/tiny/")
+    at.store.delete(index)
+    at.store.put_if_absent(index, b"7")
+    assert _mended(at) == ["tiny/1 is not found by its content"]
+    assert at.store.get(index) == b"1"
+
+
+def test_a_single_damaged_move_is_not_said_to_be_mended(at: TinyHome) -> None:
+    """Only a record that lags behind its log is."""
+    (at.home.store / "audit/tiny/cpu/00000002.json").write_bytes(b"{}")
+    assert [problem.mend for problem in _problems(at) if "alias" in problem.what] == [None, None]

@@ -58,6 +58,13 @@ def test_a_store_moves_to_a_bucket_and_back(at: TinyHome, tmp_path: Path) -> Non
     assert contents(DirStore(tmp_path / "restored")) == contents(at.store)
 
 
+def test_how_far_a_copy_is_is_told_of_all_records(at: TinyHome, tmp_path: Path) -> None:
+    """From the first one on."""
+    told: list[tuple[int, int]] = []
+    records = copy_store(at.store, DirStore(tmp_path / "backup"), lambda *done: told.append(done)).records
+    assert told == [(number, records) for number in range(1, records + 1)]
+
+
 def test_a_later_copy_brings_what_is_new(at: TinyHome, tmp_path: Path) -> None:
     """And only that; a pin that was taken out is gone from the copy."""
     backup = DirStore(tmp_path / "backup")

@@ -10,7 +10,8 @@ import pytest
 
 from judging.verdict import Verdict
 from registry.alias import Alias
-from registry.alias_log import check_log, get_aliases
+from registry.alias_history import check_log
+from registry.alias_log import get_aliases
 from registry.dir_store import DirStore
 from registry.errors import InfrastructureError, UsageError
 from registry.evidence import record

@@ -276,6 +276,31 @@ def test_a_version_whose_record_was_removed_is_wrong(copy: TinyHome) -> None:
     assert "The record of tiny/1 is gone from the store" in reason
 
 
+def test_a_version_that_only_the_alias_log_names_is_wrong(copy: TinyHome) -> None:
+    """Whoever removed the record took the index along; a number that nothing names never was."""
+    for key in (*copy.store.list("versions/"), *copy.store.list("versions-by-content/")):
+        copy.store.delete(key)
+    copy.store.delete("versions-newest/tiny")
+    (reason,) = verdict(copy).reasons()
+    assert "The record of tiny/1 is gone from the store. the alias log of tiny on cpu names it" in reason
+    assert "Next: restore the store from a backup" in reason
+    with pytest.raises(UsageError, match="There is no version tiny/2"):
+        verdict(copy, "tiny/2")
+
+
+def test_an_image_whose_manifest_is_gone_leaves_the_weights_to_check(copy: TinyHome) -> None:
+    """The image is said to be gone; the blobs are here, and are read."""
+    image = _same(copy).image
+    (copy.home.oci / "blobs" / "sha256" / image.hex).unlink()
+    found = {finding.name: finding for finding in verdict(copy).findings}
+    assert found["image"].outcome is Outcome.INCONCLUSIVE
+    assert f"The manifest of the image {image} is gone from the image layout" in found["image"].message
+    assert found["weights"].outcome is Outcome.PASS
+    assert "every byte of the blobs, without the image, was read" in found["weights"].message
+    copy.blobs.path(Digest.of_bytes(b"w" * 1500)).write_bytes(b"e" * 1500)
+    assert any("has been changed" in reason for reason in verdict(copy).reasons())
+
+
 def test_what_servers_load_is_looked_at(copy: TinyHome) -> None:
     """A file put beside the weights, or in place of one, is served, whatever the blobs say."""
     folder = copy.home.weights(_same(copy).weights_set)

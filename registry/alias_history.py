@@ -1,0 +1,164 @@
+"""What an alias log tells: every move that can be read, since when a version was live, what is wrong with it.
+
+How moves are made is ``alias_log``'s, how they lie in the store ``alias_chain``'s.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from registry.alias_chain import Chain
+from registry.alias_entries import Entry, disbelieved, missing, read_entries
+from registry.alias_log import places
+from registry.alias_move import Move
+from registry.errors import HeadgateError, InfrastructureError
+from registry.publish import get_version
+from registry.store import Store
+from registry.trust import Trust
+from registry.version import ModelVersion
+
+
+@dataclass(frozen=True)
+class Log:
+    """The entries of one log: its moves by number, why some do not follow, and those that cannot be read.
+
+    ``wrong`` has a sentence for each entry that is missing or damaged, or does not follow the one before
+    it, and for a log that was cut off, as far as this home has seen it.
+    """
+
+    moves: Mapping[int, Move]
+    breaks: Mapping[int, str]
+    unreadable: Mapping[int, InfrastructureError]
+    wrong: tuple[str, ...]
+
+    @property
+    def told(self) -> list[Move]:
+        """The moves for people: each with everything there is to doubt about it."""
+        return [_doubted(move, self.breaks.get(number, "")) for number, move in self.moves.items()]
+
+    @property
+    def named(self) -> set[int]:
+        """The numbers of all versions that an alias ever pointed at."""
+        states = [state for move in self.moves.values() for state in (move.before, move.after)]
+        return {number for state in states for number in state.to_json().values() if number}
+
+    def live_since(self, version: ModelVersion) -> datetime | None:
+        """When a version was first in production here, in UTC, or None when no trusted key put it there.
+
+        A key that is trusted now has to have moved production to it, or vouched for it there or in
+        ``previous``. The earliest such entry dates it, whoever signed that one: an earlier date only makes
+        more harm count. What is ``wrong`` says nothing, nor does a log that has another record under the
+        version's number.
+        """
+        whole = [move for number, move in self.moves.items() if number not in self.breaks]
+        trusted = [move for move in whole if move.signer]
+        if any(m.target == version.number and m.version != version.record_digest for m in trusted):
+            return None
+        if not any(move.makes_live(version.number) for move in trusted):
+            return None
+        return min(datetime.fromisoformat(m.at) for m in whole if m.makes_live(version.number))
+
+
+def read_log(store: Store, trust: Trust, name: str, gpu_class: str) -> Log:
+    """All that can be read of a log: an entry that cannot be hides no other.
+
+    Raises UsageError for malformed names, InfrastructureError when the store cannot be reached.
+    """
+    return _read(Chain(store, trust, name, gpu_class))
+
+
+def history(store: Store, trust: Trust, name: str, gpu_class: str | None = None) -> list[Move]:
+    """Every move of a model's aliases, by GPU class and number; one to doubt says why.
+
+    Raises InfrastructureError for an entry that cannot be read, UsageError for a malformed name.
+    """
+    found: list[Move] = []
+    for place in places(store, name):
+        if gpu_class in (None, place[1]):
+            log = read_log(store, trust, *place)
+            for damage in log.unreadable.values():
+                raise damage
+            found += log.told
+    return found
+
+
+def check_log(store: Store, trust: Trust, name: str, gpu_class: str) -> list[str]:
+    """A sentence for everything that is wrong with an alias record and its log; empty when nothing is.
+
+    A record that only lags behind its log is among them: ``roll_forward`` mends that. An entry nobody
+    trusted signed is none when a trusted one follows: that one signs for the whole chain before it.
+    """
+    chain = Chain(store, trust, name, gpu_class)
+    log = _read(chain)
+    last = max([0, *log.moves, *log.unreadable])
+    record = _record_problems(chain, log.moves.get(last))
+    return [*log.wrong, *_swapped(chain, log), *_unsigned(chain, log), *record]
+
+
+def _read(chain: Chain) -> Log:
+    seen = chain.seen()  # before the log is listed
+    entries = read_entries(chain)
+    counted = [entry for entry in entries if not entry.given_up]
+    cut = chain.cut(seen, len(entries))
+    wrong = [f"The alias log of {chain.name} on {chain.gpu_class} was cut off: {cut}."] if cut else []
+    return Log(
+        moves={e.number: e.move for e in counted if e.move},
+        breaks={e.number: e.broken for e in counted if e.broken},
+        unreadable={e.number: e.damage for e in counted if e.damage},
+        wrong=(*wrong, *(told for e in counted if (told := _problem(chain, e)))),
+    )
+
+
+def _problem(chain: Chain, entry: Entry) -> str:
+    """What is wrong with an entry, or nothing."""
+    if entry.damage:
+        return entry.damage.problem
+    if entry.move is None:
+        return missing(chain, entry.number)
+    return disbelieved(chain, entry.number, entry.broken) if entry.broken else ""
+
+
+def _swapped(chain: Chain, log: Log) -> Iterator[str]:
+    for move in log.moves.values():
+        if problem := _other_version(chain.store, move):
+            yield disbelieved(chain, move.number, problem)
+
+
+def _unsigned(chain: Chain, log: Log) -> list[str]:
+    found: list[str] = []
+    for move in log.moves.values():
+        found = [] if move.signer else [*found, disbelieved(chain, move.number, move.doubt)]
+    return found
+
+
+def _record_problems(chain: Chain, last: Move | None) -> list[str]:
+    try:
+        data, record = chain.saved()
+        named = chain.read(record.move) if record.move else None
+    except InfrastructureError as damage:
+        return [damage.problem]
+    if problem := chain.record_problem(record, named):
+        return [f"The alias record {chain.record_key} cannot be believed: {problem}."]
+    if data is not None and not last:
+        upgrade = "it was written before moves were signed; `headgate vouch` signs for it as it is"
+        return [f"The alias record {chain.record_key} is not signed: {upgrade}."]
+    if last and (data is None or record.move < last.number):
+        lag = f"it is at move {record.move} of {last.number}; `headgate reconcile` mends it"
+        return [f"The alias record {chain.record_key} lags behind its log: {lag}."]
+    return []
+
+
+def _doubted(move: Move, problem: str) -> Move:
+    return replace(move, doubt="; ".join(reason for reason in (move.doubt, problem) if reason))
+
+
+def _other_version(store: Store, move: Move) -> str:
+    try:
+        version = get_version(store, f"{move.name}/{move.target}")
+    except HeadgateError as problem:
+        return problem.problem.rstrip(".")
+    if version.record_digest == move.version:
+        return ""
+    return f"it was made for {move.version}, but the record of {version.reference} is {version.record_digest}"
