@@ -575,7 +575,7 @@ def test_a_damaged_log_is_said_where_it_may_have_excused_what_is_missing() -> No
         insist(DEFAULT, Alias.PRODUCTION, case)
     insist(DEFAULT, Alias.PRODUCTION, replace(case_of(GATES), log_wrong=(LOST,)))
     alone = replace(case_of(GATES), log_wrong=(LOST,))
-    with pytest.raises(InfrastructureError, match="or `headgate approve tiny/3`"):
+    with pytest.raises(InfrastructureError, match="or `headgate approve tiny/3 --why"):
         insist(asks(Requirement(kind="approval")), Alias.PRODUCTION, alone)
 
 
