@@ -13,7 +13,7 @@ from registry.alias_chain import Chain
 from registry.alias_entries import Entry, disbelieved, missing, read_entries
 from registry.alias_log import places
 from registry.alias_move import Move
-from registry.errors import HeadgateError, InfrastructureError
+from registry.errors import InfrastructureError, UsageError
 from registry.publish import get_version
 from registry.store import Store
 from registry.trust import Trust
@@ -157,7 +157,9 @@ def _doubted(move: Move, problem: str) -> Move:
 def _other_version(store: Store, move: Move) -> str:
     try:
         version = get_version(store, f"{move.name}/{move.target}")
-    except HeadgateError as problem:
+    except UsageError:
+        return f"the record of {move.name}/{move.target}, which it points at, is gone from the store"
+    except InfrastructureError as problem:
         return problem.problem.rstrip(".")
     if version.record_digest == move.version:
         return ""

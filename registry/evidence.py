@@ -169,9 +169,12 @@ def subjects_of(version: ModelVersion) -> list[Digest]:
 
 
 def list_bundles(store: Store, subject: Digest) -> dict[Digest, bytes]:
-    """The signed records about a subject, as bytes by their digest; InfrastructureError for a damaged one."""
+    """The records about a subject, as bytes by their digest; InfrastructureError for a damaged one."""
     found = {key: store.get(key) for key in store.list(_prefix(subject))}
-    return {_named(key, data): data for key, data in found.items() if data is not None}
+    for key, data in found.items():
+        if data is not None:
+            parse_record(key, data, subject, Trust())  # nor one about something else: they travel
+    return {Digest.of_bytes(data): data for data in found.values() if data is not None}
 
 
 def read_evidence(data: bytes, trust: Trust) -> Evidence:

@@ -140,6 +140,8 @@ def test_a_record_under_another_digest_is_damaged(tmp_path: Path) -> None:
     keep(store, digest("other"), data)
     with pytest.raises(InfrastructureError, match="it speaks of"):
         list_evidence(store, digest("other"), _TRUST)
+    with pytest.raises(InfrastructureError, match="it speaks of"):
+        list_bundles(store, digest("other"))
     store.put_if_absent(f"evidence/{digest('third').hex}/{digest('x').hex}.json", data)
     with pytest.raises(InfrastructureError, match="its content has the digest"):
         list_evidence(store, digest("third"), _TRUST)

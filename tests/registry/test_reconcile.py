@@ -293,6 +293,15 @@ def test_a_version_whose_record_was_removed_is_told(at: TinyHome) -> None:
     assert not any("has not ended" in what for what in found)
 
 
+def test_a_version_that_only_the_alias_log_names_is_told(at: TinyHome) -> None:
+    """Whoever removed its record took the index along."""
+    [index] = at.store.list("versions-by-content/tiny/")
+    for key in (index, "versions/tiny/000001.json", "versions-newest/tiny"):
+        at.store.delete(key)
+    found = [problem.what for problem in _problems(at) if not problem.mend]
+    assert any("the record of tiny/1, which it points at, is gone from the store" in what for what in found)
+
+
 def test_an_import_leaves_nothing_to_mend(at: TinyHome, tmp_path: Path) -> None:
     """Aliases do not travel: it is candidate here when somebody says so; and its moves stay in the store."""
     exporter = Exporter(signer=at.signer, who="ada", now=WHEN)
