@@ -13,9 +13,10 @@ from cli.releases import Json
 
 
 def fetch(
-    spec: Annotated[Path, typer.Argument(help="The spec file; only its model section matters.")],
+    spec: Annotated[Path, typer.Argument(help="A release's spec file; only its model is used.")],
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Say what would be transferred, and whether the disk has room.")
+        bool,
+        typer.Option("--dry-run", help="Judge all but the weights; say what would be transferred."),
     ] = False,
     as_json: Json = False,
 ) -> None:
@@ -44,6 +45,8 @@ def _rows(result: dict[str, Any]) -> list[list[str]]:
         for name in ("bytes", "on_this_machine", "to_transfer", "free")
         if name in result
     ]
+    if result.get("not_checked"):
+        rows.append(["not checked", result["not_checked"]])
     if "fetched" in result:
         rows += [
             ["licence", result["licence"] or "none is named"],

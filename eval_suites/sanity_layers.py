@@ -22,6 +22,9 @@ from eval_suites.sanity_finding import finding
 from judging.verdict import Finding
 from registry.safetensors import DTYPE_BYTES, Tensor
 
+OTHER_TENSORS = "other tensors"
+"""The finding on what no recipe is about: it is the same whichever is chosen."""
+
 _ALLOWED_BYTES = 1.02  # of what the format takes: room for the order of channels, which GPTQ may add
 _COVERED = 0.9  # of the weights that a recipe is about; an engine may know better of a few
 # Tensors that one writer keeps and another leaves out, or AWQ adds: none holds what a model has learned.
@@ -66,7 +69,8 @@ def _coverage(
     }
     share = sum(sizes[name] * shares[name] for name in expected) / max(1, sum(sizes.values()))
     low = expected and share < _COVERED
-    said = f"the engine quantized {share:.4f} of the weights that the recipe is about, of {_COVERED} at least"
+    about = "the weights that the recipe is about (ignored layers do not count)"
+    said = f"the engine quantized {share:.4f} of {about}, of {_COVERED} at least"
     problems = [f"it left out {name}" for name in sorted(expected) if low and shares[name] < 1.0]
     return finding("coverage", problems, said, said, candidate=share, bound=_COVERED)
 
@@ -137,7 +141,7 @@ def _others(wanted: Collection[str], packed: Collection[str], source: Artefact, 
         for name in sorted(before.keys() & after.keys())
         if not _alike(before[name], after[name])
     ]
-    return finding("other tensors", problems, f"all {len(before)} other tensors are there, unquantized")
+    return finding(OTHER_TENSORS, problems, f"all {len(before)} other tensors are there, unquantized")
 
 
 def _but(

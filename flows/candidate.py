@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 from eval_suites.suite import Suite, find_suite
 from flows.promote import target_of
 from flows.spec import ReleaseSpec
-from flows.translate import plan_of, recipes_of, serve_config_of
+from flows.translate import plan_of, recipes_of, refuse_same, serve_config_of
 from registry.alias_log import get_aliases
 from registry.digest import Digest
+from registry.manifest import Manifest
 from registry.publish import get_version
 from registry.version import ModelVersion, ServeConfig, release_digest
-from tasks.calibration import check_calibration
+from tasks.calibration import calibration_file, check_calibration
 from tasks.engine_choice import check_recipe
 from tasks.fetch import Fetched, fetch
 from tasks.provenance import record_fetch
-from tasks.quantize import Quantized, choose
+from tasks.quantize import Quantized, check_ignored, choose
 from tasks.recipe import Recipe
 from tasks.record import check_means
 from tasks.runtime import Installed, check_libnuma, install_runtime
@@ -56,7 +58,7 @@ def prepare(place: Workplace, spec: ReleaseSpec) -> Inputs:
     recipes = tuple(recipes_of(spec.quantize))
     for recipe in recipes:
         check_recipe(recipe)
-        check_calibration(recipe.calibration)
+        check_calibration(recipe.calibration, recipe.samples)
     plan_of(spec.rollout)
     check_libnuma()
     place.begin_store()
@@ -65,12 +67,21 @@ def prepare(place: Workplace, spec: ReleaseSpec) -> Inputs:
     _live(place, spec)  # a registry or a key that cannot be read is said before anything is downloaded
     check_means(place)
     model = spec.model
+    for recipe in recipes:  # small, and a mistake there is better told before the model has come
+        calibration_file(place, recipe.calibration, recipe.samples, model.token_secret)
     source = fetch(place, model.uri, model.revision or "main", model.licences, model.token_secret)
     record_fetch(place, source)
-    for recipe in recipes:  # a fallback that cannot work is no fallback
-        choose(place, source.manifest, recipe, spec.serve.gpu_class)
+    _check_fit(place, source.manifest, recipes, spec.serve.gpu_class)
     installed = install_runtime(place)
     return Inputs(spec, suite, serve, recipes, source, installed, _live(place, spec))
+
+
+def _check_fit(place: Workplace, source: Manifest, recipes: Sequence[Recipe], gpu_class: str) -> None:
+    """Raises UsageError for a recipe that does not fit the model; a fallback that cannot work is none."""
+    for recipe in recipes:
+        check_ignored(place, source, recipe)
+    engines = [choose(place, source, recipe, gpu_class).engine for recipe in recipes]
+    refuse_same([replace(recipe, engine=engine) for recipe, engine in zip(recipes, engines, strict=True)])
 
 
 def _live(place: Workplace, spec: ReleaseSpec) -> ModelVersion | None:

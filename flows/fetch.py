@@ -21,13 +21,16 @@ def fetch(spec: ReleaseSpec, dry_run: bool = False) -> dict[str, Any]:
 
     Args:
         spec: The release; only its model section matters.
-        dry_run: Say how many bytes there are, how many are here, and whether the disk has room.
+        dry_run: Say how many bytes there are, how many are here, whether the disk has room, and whether the
+            model may enter by all but its weights, which are not transferred.
     """
     model = anchor(spec, Path.cwd()).model
     try:
         with open_workplace() as place:
             if dry_run:
-                return plan_fetch(place, model.uri, model.revision or "main", model.token_secret)
+                return plan_fetch(
+                    place, model.uri, model.revision or "main", model.licences, model.token_secret
+                )
             return _fetched(place, model)
     except HeadgateError as error:
         return told(error)

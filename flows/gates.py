@@ -53,7 +53,14 @@ def check_files(place: Workplace, candidate: Candidate) -> Verdict:
     source = candidate.inputs.source.manifest
     files = check_artefact(place, source, candidate.weights)
     if not files.passed:
-        record_sanity(place, candidate.release, source.set_digest, files, asked=False)
+        record_sanity(
+            place,
+            candidate.release,
+            source.set_digest,
+            files,
+            asked=False,
+            quantized=_is_quantized(candidate),
+        )
     return files
 
 
@@ -79,7 +86,14 @@ def judge_sanity(
     served = Served("candidate", candidate.weights.manifest, inputs.serve, inputs.installed)
     measured = evaluate(place, served, inputs.suite, inputs.spec.evaluate.seed, speaks, enough)
     sanity = check_answers(files, measured.answers, control)
-    record_sanity(place, candidate.release, inputs.source.manifest.set_digest, sanity, asked=True)
+    record_sanity(
+        place,
+        candidate.release,
+        inputs.source.manifest.set_digest,
+        sanity,
+        asked=True,
+        quantized=_is_quantized(candidate),
+    )
     return sanity, measured.report
 
 
@@ -91,6 +105,10 @@ def judge_quality(place: Workplace, candidate: Candidate, scored: EvalReport, ve
     return verdict
 
 
+def _is_quantized(candidate: Candidate) -> bool:
+    return candidate.weights.manifest != candidate.inputs.source.manifest
+
+
 def _plan(inputs: Inputs) -> Plan:
     return plan_of(inputs.suite, inputs.spec.evaluate.seed)
 
@@ -98,7 +116,7 @@ def _plan(inputs: Inputs) -> Plan:
 def _source(place: Workplace, candidate: Candidate) -> Measured | None:
     """The unquantized source on the same server; None where that is the candidate."""
     inputs = candidate.inputs
-    if candidate.weights.manifest == inputs.source.manifest:
+    if not _is_quantized(candidate):
         return None
     served = Served("source", inputs.source.manifest, inputs.serve, inputs.installed)
     return evaluate(place, served, inputs.suite, inputs.spec.evaluate.seed)

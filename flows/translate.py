@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -15,16 +16,33 @@ from tasks.recipe import GROUPED, METHODS, Recipe
 
 
 def recipes_of(quantize: Quantize) -> list[Recipe]:
-    """The recipes in the order they are tried, none of them twice; no recipe for the engine ``none``.
+    """The recipes in the order they are tried; no recipe for the engine ``none``.
 
-    Raises UsageError for one that no method can be.
+    Raises UsageError for one that no method can be, and for a fallback that is another recipe again.
     """
     if quantize.engine is QuantizeEngine.NONE:
         return []
     first = quantize.model_dump(mode="json", exclude={"fallbacks"})
     stated = [first, *(f.model_dump(mode="json", exclude_none=True) for f in quantize.fallbacks)]
     recipes = [_recipe({**first, "bits": None, **values}) for values in stated]
-    return list(dict.fromkeys(recipes))
+    refuse_same(recipes)
+    return recipes
+
+
+def refuse_same(recipes: Sequence[Recipe]) -> None:
+    """Raises UsageError for a fallback that is another recipe again; the first recipe is no fallback."""
+    for number, recipe in enumerate(recipes):
+        if (before := recipes.index(recipe)) < number:
+            raise _same_again(number - 1, before - 1)
+
+
+def _same_again(fallback: int, before: int) -> UsageError:
+    other = f"quantize.fallbacks[{before}]" if before >= 0 else "the recipe it is to follow"
+    return UsageError(
+        f"quantize.fallbacks[{fallback}] is the same recipe as {other}",
+        why="what a gate rejected once it rejects again",
+        next_step="say in it what differs, by a key that its method has, or remove it",
+    )
 
 
 def _recipe(values: dict[str, Any]) -> Recipe:

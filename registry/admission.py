@@ -37,6 +37,9 @@ _WORDS = ("tokenizer.json", "vocab.json", "added_tokens.json", "*.index.json")
 _CODE_KEYS = ("auto_map", "custom_pipelines", "trust_remote_code")
 
 
+_NOT_AS_IT_IS = "do not use this model as it is: have whoever keeps it rename or remove what is named"
+
+
 @dataclass(frozen=True)
 class Skipped:
     """A file that is not taken, and why, in words."""
@@ -144,7 +147,7 @@ def _refuse_collisions(taken: tuple[str, ...], paths: Iterable[str], where: str)
 
 
 def _bad_names(where: str, what: str, why: str) -> Refused:
-    return Refused(f"{where} lists {what}", why=why, next_step="do not use this repository, and tell its hub")
+    return Refused(f"{where} lists {what}", why=why, next_step=_NOT_AS_IT_IS)
 
 
 def _reason_to_skip(path: str) -> str:

@@ -14,6 +14,7 @@ from botocore.exceptions import (
     ClientError,
     ConnectionError,
     CredentialRetrievalError,
+    FlexibleChecksumError,
     HTTPClientError,
     IncompleteReadError,
     NoCredentialsError,
@@ -46,6 +47,7 @@ _SETTINGS = (
     "correct AWS_PROFILE, AWS_DEFAULT_REGION, AWS_ENDPOINT_URL_S3 (http://HOST:PORT), or the file they are in"
 )
 _CLOCK = "set this machine's clock right (NTP): a signature is valid for a quarter of an hour"
+_DAMAGED = "try again; if it stays so, the object is damaged where it is kept: put it there again from a copy"
 _UNABLE = "use a service that does If-None-Match and If-Match: without them two writers overwrite each other"
 _REGION = "set AWS_DEFAULT_REGION to the bucket's region"
 _NEXT_STEPS = {
@@ -109,6 +111,11 @@ def is_passing(problem: Exception) -> bool:
     return isinstance(problem, ConnectionError | HTTPClientError | IncompleteReadError | ResponseParserError)
 
 
+def is_damaged(problem: Exception) -> bool:
+    """Whether the bytes that came are not those of the checksum that the service sent along."""
+    return isinstance(problem, FlexibleChecksumError)
+
+
 def explained(problem: Exception, doing: str, place: str) -> HeadgateError:
     """The error to raise: ``doing`` what, on the store ``place``, ended in this problem."""
     code = code_of(problem)
@@ -118,7 +125,7 @@ def explained(problem: Exception, doing: str, place: str) -> HeadgateError:
         return UsageError(what, why=why, next_step=_MISTAKES[code])
     if isinstance(problem, _NO_CREDENTIALS):
         return UsageError(what, why=why, next_step=_CREDENTIALS)
-    next_step = _NEXT_STEPS.get(code)
+    next_step = _DAMAGED if is_damaged(problem) else _NEXT_STEPS.get(code)
     if next_step is None:
         next_step = _AGAIN if is_passing(problem) else _ENDPOINT
     return InfrastructureError(what, why=why, next_step=next_step)

@@ -8,6 +8,10 @@ from __future__ import annotations
 import json
 from typing import Any
 
+BOM = "\ufeff"
+BEGINS_WITH_BOM = "it begins with a byte order mark (BOM), which readers need not skip: save it without"
+"""Half a sentence for people, who do not see the mark in their editors."""
+
 _DEEPEST = 64  # levels; real configurations have fewer than ten
 _LONGEST_NUMBER = 100  # digits
 
@@ -20,6 +24,8 @@ def read_strictly(data: bytes) -> Any:
     """
     try:
         text = data.decode()
+        if text.startswith(BOM):
+            raise ValueError(BEGINS_WITH_BOM)
         value = json.loads(text, object_pairs_hook=_unique, parse_constant=_constant, parse_int=_integer)
         _refuse_depth(value)
         if "\\ud" in text.lower():  # else there can be no half of a pair

@@ -23,15 +23,18 @@ def shards_of(index: Any, present: Collection[str]) -> dict[str, str]:
     return dict(shards)
 
 
+def refuse_unnamed_shards(shards: Mapping[str, str], present: Collection[str]) -> None:
+    """Raises ValueError when the index says nothing of a shard that is present."""
+    if unnamed := sorted(set(present) - set(shards.values())):
+        raise ValueError(f"it names no tensor of {unnamed[0]}, which a server would load all the same")
+
+
 def refuse_wrong_shards(shards: Mapping[str, str], tensors: Mapping[str, Collection[str]]) -> None:
-    """Raises ValueError unless the index tells all, and the truth, about the tensors of each shard."""
+    """Raises ValueError unless the index tells all, and the truth, about the tensors of its shards."""
     for tensor, shard in shards.items():
         if tensor not in tensors[shard]:
             raise ValueError(f"it says that {shown(tensor)} is in {shard}, and it is not")
-    named = set(shards.values())
     for shard, held in sorted(tensors.items()):
-        if shard not in named:
-            raise ValueError(f"it names no tensor of {shard}, which a server would load all the same")
         if unnamed := sorted(set(held) - shards.keys()):
             raise ValueError(f"it does not name {shown(unnamed[0])}, which is in {shard}")
 

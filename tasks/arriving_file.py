@@ -75,12 +75,14 @@ class ArrivingFile:
         while True:
             file = self._path.open("ab", buffering=0)
             fcntl.flock(file, fcntl.LOCK_EX)  # given up when it is closed
-            if self._is_at_path(file.fileno()):
+            if is_at(self._path, file.fileno()):
                 return cast("BinaryIO", file)
             file.close()  # who had it has finished it, or thrown it away
 
-    def _is_at_path(self, descriptor: int) -> bool:
-        try:
-            return os.path.samestat(os.fstat(descriptor), self._path.stat())
-        except FileNotFoundError:
-            return False
+
+def is_at(path: Path, descriptor: int) -> bool:
+    """Whether what is open is still what the path names: who waited for its lock has to ask."""
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.stat())
+    except FileNotFoundError:
+        return False

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import os
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 from registry.errors import UsageError
 from registry.manifest import Manifest
+from registry.strict_json import BEGINS_WITH_BOM, BOM
 from tasks.hub_source import HubSource
 from tasks.hub_token import hub_token
 from tasks.progress import progress_of
@@ -18,43 +20,62 @@ from tasks.workplace import Workplace
 _ON_HUB = re.compile(r"(hf://datasets/[\w.-]+/[\w.-]+)@([0-9a-f]{40})/(.+\.jsonl)")
 
 
-def calibration_file(place: Workplace, where: str, token_secret: str | None) -> Path:
-    """The JSONL file a recipe names, on this disk and readable. Raises UsageError or InfrastructureError."""
-    check_calibration(where)
+def calibration_file(place: Workplace, where: str, samples: int, token_secret: str | None) -> Path:
+    """The JSONL file a recipe names, on this disk, with texts for so many samples.
+
+    Raises UsageError or InfrastructureError.
+    """
+    check_calibration(where, samples)
     if not where.startswith("hf://"):
         return Path(where)
     path = _from_hub(place, where, token_secret)
-    _check_lines(path, where)
+    _check_texts(path, where, samples)
     return path
 
 
-def check_calibration(where: str) -> None:
-    """Raises UsageError for a file of this disk that holds no texts, or an address that pins no file."""
+def check_calibration(where: str, samples: int) -> None:
+    """Raises UsageError for a file of this disk without so many texts, or an address that pins no file."""
     if where.startswith("hf://"):
         _parts(where)
     else:
-        _check_lines(Path(where), where)
+        _check_texts(Path(where), where, samples)
 
 
-def _check_lines(path: Path, where: str) -> None:
-    """Each line, as an engine will read it."""
+def _check_texts(path: Path, where: str, samples: int) -> None:
+    count = sum(bool(text.strip()) for text in _texts(path, where))  # engines leave out the empty ones
+    if count < samples:
+        raise UsageError(
+            f"the calibration texts {where} are too few",
+            why=f"the recipe uses {samples} samples, and {count} texts are there",
+            next_step=f"set quantize.samples to {count} or less, or add texts"
+            if count
+            else 'write lines of {"text": ...} into it',
+        )
+
+
+def _texts(path: Path, where: str) -> Iterator[str]:
+    """Each line's text, as an engine will read it."""
     try:
         with path.open(encoding="utf-8") as lines:
             for number, line in enumerate(lines, 1):
-                if line.strip() and not _is_text(line):
-                    raise _no_texts(where, f'line {number} is no object with a "text": {line.strip()[:60]}')
+                if line.strip():
+                    yield _text(line, f"line {number}", where)
     except UnicodeDecodeError as error:
         raise _no_texts(where, f"it is not UTF-8: {error.reason} at byte {error.start}") from error
     except OSError as error:
         raise _no_texts(where, error.strerror or str(error)) from error
 
 
-def _is_text(line: str) -> bool:
+def _text(line: str, which: str, where: str) -> str:
+    if line.startswith(BOM):
+        raise _no_texts(where, BEGINS_WITH_BOM)
     try:
         value = json.loads(line)
     except ValueError:
-        return False
-    return isinstance(value, dict) and isinstance(value.get("text"), str)
+        value = None
+    if not isinstance(value, dict) or not isinstance(value.get("text"), str):
+        raise _no_texts(where, f'{which} is no object with a "text": {line.strip()[:60]}')
+    return str(value["text"])
 
 
 def _no_texts(where: str, why: str) -> UsageError:
@@ -86,7 +107,7 @@ def _from_hub(place: Workplace, where: str, token_secret: str | None) -> Path:
 def _download(
     place: Workplace, uri: str, commit: str, path: str, token_secret: str | None
 ) -> dict[str, object]:
-    progress = progress_of("quantize")
+    progress = progress_of("calibration")
     source = HubSource(uri, endpoint=os.environ.get("HF_ENDPOINT"), token=hub_token(os.environ, token_secret))
     listing = source.resolve(commit, progress)
     file = next((file for file in listing.files if file.path == path), None)
@@ -94,6 +115,7 @@ def _download(
         why = f"it has {', '.join(f.path for f in listing.files[:5])}" if listing.files else "it is empty"
         raise UsageError(f"{listing.where} has no file {path}", why=why, next_step="correct the file's name")
     folder = place.run.directory / "calibration"
-    with Transfer(source, listing, folder, place.blobs, file.size, progress) as transfer:
+    with Transfer(source, listing, folder, place.blobs, file.size, progress, at_once=True) as transfer:
         entries = transfer.take([file])
+    progress(f"{listing.where}: {path}", 1.0)
     return {"manifest": Manifest(entries).to_json()}

@@ -46,6 +46,14 @@ class TooLong(Exception):
     """More bytes came than the file has."""
 
 
+class Damaged(Exception):
+    """All bytes came, and a checksum that the service itself sent along is not theirs."""
+
+    def __init__(self, expected: str, found: str) -> None:
+        self.expected, self.found = expected, found
+        super().__init__(expected, found)
+
+
 class Hashes:
     """The sha256 of up to ``size`` bytes while they come, and a source's ``wanted`` checksum of them."""
 

@@ -1,9 +1,9 @@
 """Download: exactly the admitted files of a listing, each hashed once as it arrives, into the blob store.
 
 Nothing a source returns is believed: every file is compared with the listing of its commit, and one that
-differs is transferred once more before it is refused. What arrived whole is a blob at once; half of a file
-is gone on with, after a kill too. Small files come first, so that a model that may not enter for what its
-configuration asks for costs no shard.
+differs is transferred once more before it is refused. What arrived, whole or half, is gone on with after a
+kill, and becomes blobs when all of it was judged: what is refused leaves nothing. Small files come first, so
+that a model that may not enter for what its configuration or its index says costs no shard.
 """
 
 from __future__ import annotations
@@ -23,8 +23,9 @@ from registry.errors import Refused
 from registry.licence import refuse_licence
 from registry.manifest import Manifest
 from registry.plain_text import counted
+from tasks.arriving_file import is_at
 from tasks.disk import in_words, require_space
-from tasks.inspect_files import inspect
+from tasks.inspect_files import compare_names, inspect
 from tasks.model_terms import LARGEST_CARD, Terms, read_terms
 from tasks.progress import StageProgress
 from tasks.source import Listing, Source, SourceFile
@@ -42,6 +43,11 @@ class Plan:
     def total(self) -> int:
         """Bytes of all files."""
         return sum(file.size for file in self.files)
+
+    @property
+    def weights(self) -> tuple[SourceFile, ...]:
+        """Those of the files that hold tensors."""
+        return tuple(file for file in self.files if is_weights(file.path))
 
     @property
     def missing(self) -> int:
@@ -94,22 +100,48 @@ def download(
     plan = plan_download(listing, dest, blobs)
     progress(f"{listing.where}: {plan}", 0.0)
     with Transfer(source, listing, dest, blobs, plan.total, progress) as transfer:
-        small = [file for file in plan.files if not is_weights(file.path)]
-        entries = transfer.take(small)
-        entries.pop(CARD, None)  # read for the licence, and no part of the model
-        inspect(dest, sorted(entries), listing.where)
-        terms = read_terms(dest, entries)
-        refuse_licence(terms.licence, licences, listing.where)
-        weights = transfer.take([file for file in plan.files if is_weights(file.path)])
-    inspect(dest, sorted(weights), listing.where)
-    return Downloaded(Manifest(entries | weights), terms)
+        small = _take_small(transfer, plan, dest, listing.where, licences)
+        weights = transfer.take(plan.weights)
+        inspect(dest, sorted(weights), listing.where)
+        files = {**small.manifest.files, **weights}
+        transfer.keep(files)
+    return Downloaded(Manifest(files), small.terms)
+
+
+def try_download(
+    source: Source, listing: Listing, plan: Plan, dest: Path, blobs: BlobStore, licences: Collection[str] = ()
+) -> None:
+    """Judge everything but the weights, as ``download`` does before it transfers those; nothing is kept.
+
+    ``dest`` is an empty folder, and the caller's to remove. Raises as ``download``.
+    """
+    total = plan.total - sum(file.size for file in plan.weights)
+    with Transfer(source, listing, dest, blobs, total, _quietly) as transfer:
+        _take_small(transfer, plan, dest, listing.where, licences)
+
+
+def _quietly(_message: str, _fraction: float | None) -> None:
+    """For files that are gone again in a moment."""
+
+
+def _take_small(
+    transfer: Transfer, plan: Plan, dest: Path, where: str, licences: Collection[str]
+) -> Downloaded:
+    """All files but the weights, judged, and what they say of the model."""
+    entries = transfer.take([file for file in plan.files if file not in plan.weights])
+    entries.pop(CARD, None)  # read for the licence, and no part of the model
+    inspect(dest, sorted(entries), where)
+    compare_names(dest, [file.path for file in plan.weights], where)
+    terms = read_terms(dest, entries)
+    refuse_licence(terms.licence, licences, where)
+    return Downloaded(Manifest(entries), terms)
 
 
 def bring(source: Source, listing: Listing, dest: Path, blobs: BlobStore, progress: StageProgress) -> None:
     """All files of a listing that was judged before, every one verified and a blob; as ``download`` else."""
     plan = Plan(listing.files, sum(present(file, dest, blobs) for file in listing.files))
     require_space(dest, plan.missing, f"the files of {listing.where}")
-    with Transfer(source, listing, dest, blobs, plan.total, progress) as transfer:
+    with Transfer(source, listing, dest, blobs, plan.total, progress, at_once=True) as transfer:
         transfer.take(listing.files)
 
 
@@ -120,15 +152,8 @@ def download_folder(dest: Path, progress: StageProgress) -> Iterator[Path]:
     It is removed when the block ends well, and when what is in it was refused; else the next run goes on.
     """
     lock = dest.with_name(f".{dest.name}.lock")
-    with explained(lock):
-        lock.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    descriptor = _held(lock, progress)
     try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            progress("another run downloads this model; waiting for it", None)
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
         try:
             yield dest
         except Refused:
@@ -136,4 +161,25 @@ def download_folder(dest: Path, progress: StageProgress) -> Iterator[Path]:
             raise
         shutil.rmtree(dest, ignore_errors=True)
     finally:
+        lock.unlink(missing_ok=True)  # by who holds it only: see _held
+        os.close(descriptor)
+
+
+def _held(lock: Path, progress: StageProgress) -> int:
+    """A descriptor that holds the lock; who holds it may remove its file before letting go.
+
+    Whoever waited for a file that is not at its path any more begins again, so that no two hold the lock by
+    two files of one name.
+    """
+    while True:
+        with explained(lock):
+            lock.parent.mkdir(parents=True, exist_ok=True)
+            descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            progress("another run downloads this model; waiting for it", None)
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        if is_at(lock, descriptor):
+            return descriptor
         os.close(descriptor)

@@ -65,6 +65,7 @@ AUTOAWQ_MODELS = frozenset(
 
 _EXPERTS = ("num_experts", "num_local_experts", "n_routed_experts", "moe_num_experts")
 _LAYER = re.compile(r"^(.*\.(?:layers|h|blocks)\.\d+)\.")
+_SHOWN = 7  # names of layers: what a decoder layer of most models has
 _GROUP_SIZES = (128, 64, 32)
 _IGNORED = (
     "lm_head",
@@ -140,6 +141,26 @@ class Model:
         sections = (self.config, self.config.get("text_config") or {})
         return any((section.get(key) or 0) > 1 for section in sections for key in _EXPERTS)
 
+    def unknown(self, ignore: Iterable[str]) -> list[str]:
+        """Those of these names and patterns that mean no layer.
+
+        None in a model with the experts of a layer in one tensor: engines name each of them.
+        """
+        if any(map(_is_fused, self.tensors, self.tensors.values())):
+            return []
+        layers = ["lm_head", *self._layers()]  # which files leave out where it shares the embedding
+        return [one for one in ignore if not any(is_ignored(layer, [one]) for layer in layers)]
+
+    def examples(self) -> list[str]:
+        """A few names of layers, for people."""
+        decoder = [layer for layer in self._layers() if _LAYER.match(f"{layer}.")]
+        return (decoder or self._layers())[:_SHOWN]
+
+    def _layers(self) -> list[str]:
+        """The names of what holds a matrix."""
+        matrices = (name for name, tensor in self.tensors.items() if len(tensor.shape) > 1)
+        return [name.removesuffix(".weight") for name in matrices]
+
     def inputs(self, ignore: Iterable[str]) -> dict[str, int]:
         """The input size of every linear layer in the decoder's layers, but those ignored."""
         return {
@@ -162,9 +183,12 @@ class Model:
         }
 
 
+def _is_fused(name: str, tensor: Tensor) -> bool:
+    return len(tensor.shape) == 3 and ".experts." in name
+
+
 def _is_linear(name: str, tensor: Tensor) -> bool:
-    experts = len(tensor.shape) == 3 and ".experts." in name
-    return experts or (len(tensor.shape) == 2 and name.endswith(".weight"))
+    return _is_fused(name, tensor) or (len(tensor.shape) == 2 and name.endswith(".weight"))
 
 
 def is_ignored(layer: str, patterns: Iterable[str]) -> bool:

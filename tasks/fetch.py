@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from prefect import task
@@ -16,15 +17,18 @@ from registry.digest import Digest
 from registry.licence import refuse_licence
 from registry.manifest import Manifest
 from tasks.disk import free_space, sizes_in_words
-from tasks.download import download, download_folder, plan_download
+from tasks.download import download, download_folder, plan_download, try_download
 from tasks.hub_token import hub_token
 from tasks.model_terms import Terms
 from tasks.progress import progress_of
-from tasks.source import Listing, content_commit
+from tasks.source import AS_IT_IS, Listing, content_commit
+from tasks.source_address import scheme_of
 from tasks.sources import find_source
 from tasks.tiered_source import TieredSource
 from tasks.weights_store import open_weights_store
 from tasks.workplace import Workplace
+
+_IN_WEIGHTS = "what the weights hold: their headers, their tensors against an index, numbers that are none"
 
 
 @dataclass(frozen=True)
@@ -53,36 +57,47 @@ def fetch(
     opens what is gated; HF_TOKEN does where it is None.
     """
     progress = progress_of("fetch")
-    with place.stage("fetch", f"resolving {uri}@{revision}"):
+    with place.stage("fetch", f"resolving {_asked(uri, revision)}"):
         origin = find_source(uri, os.environ, hub_token(os.environ, token_secret))
         source = TieredSource(origin, open_weights_store(place), progress)
         listing = source.resolve(revision, progress)
-        # With what the source says of it: another hub may have another content under the same commit.
-        said = content_commit(listing.files)
-        inputs = {"uri": uri, "commit": listing.commit, "files": said, "rules": RULES}
-        result = place.staged("fetch", inputs, lambda: _download(place, source, listing, licences))
+        result = place.staged(
+            "fetch", _inputs(uri, listing), lambda: _download(place, source, listing, licences)
+        )
         terms = Terms.from_json(result["terms"])
         refuse_licence(terms.licence, licences, listing.where)  # of what was fetched for another list, too
         manifest = Manifest.from_json(result["manifest"])
-        places = source.places(manifest.size)
+        places = source.places(manifest)
         source.keep(listing, manifest, place.blobs)
         progress(f"{listing.where}: {sizes_in_words(places)}", 1.0)
     return Fetched(uri, listing.commit, manifest, terms, places)
 
 
 @task(cache_policy=NO_CACHE)
-def plan_fetch(place: Workplace, uri: str, revision: str, token_secret: str | None = None) -> dict[str, Any]:
-    """What ``fetch`` would do, in plain values and bytes; nothing is downloaded.
+def plan_fetch(
+    place: Workplace,
+    uri: str,
+    revision: str,
+    licences: Collection[str] = (),
+    token_secret: str | None = None,
+) -> dict[str, Any]:
+    """What ``fetch`` would do, in plain values and bytes; no weights are transferred, and nothing is kept.
 
-    Raises Refused for names that may not enter, InfrastructureError where the disk has no room.
+    ``not_checked`` says what only a fetch can find out. Raises Refused for what may not enter by its listing
+    and its small files, InfrastructureError where the disk has no room.
     """
-    progress = progress_of("fetch")
-    with place.stage("fetch", f"resolving {uri}@{revision}"):
-        listing = find_source(uri, os.environ, hub_token(os.environ, token_secret)).resolve(
-            revision, progress
-        )
+    with place.stage("fetch", f"resolving {_asked(uri, revision)}"):
+        source = find_source(uri, os.environ, hub_token(os.environ, token_secret))
+        listing = source.resolve(revision, progress_of("fetch"))
         folder = _folder(place, listing)
         plan = plan_download(listing, folder, place.blobs)
+        fetched = place.known("fetch", _inputs(uri, listing))
+        if fetched:
+            refuse_licence(Terms.from_json(fetched["terms"]).licence, licences, listing.where)
+            plan = replace(plan, present=plan.total)
+        else:
+            with TemporaryDirectory(dir=place.run.directory) as scratch:
+                try_download(source, listing, plan, Path(scratch), place.blobs, licences)
     return {
         "uri": uri,
         "commit": listing.commit,
@@ -91,7 +106,21 @@ def plan_fetch(place: Workplace, uri: str, revision: str, token_secret: str | No
         "on_this_machine": plan.present,
         "to_transfer": plan.missing,
         "free": free_space(folder),
+        "not_checked": "" if fetched else _IN_WEIGHTS,
     }
+
+
+def _asked(uri: str, revision: str) -> str:
+    """What is resolved, for people: places without a history have no revision to tell of."""
+    plain = revision == AS_IT_IS and scheme_of(uri) != "hf"
+    return uri if plain else f"{uri}@{revision}"
+
+
+def _inputs(uri: str, listing: Listing) -> dict[str, Any]:
+    """What a fetch is known by."""
+    # With what the source says of it: another hub may have another content under the same commit.
+    said = content_commit(listing.files)
+    return {"uri": uri, "commit": listing.commit, "files": said, "rules": RULES}
 
 
 def _folder(place: Workplace, listing: Listing) -> Path:

@@ -94,12 +94,18 @@ def patiently(ask: Callable[[], _Answer], endpoint: str, progress: StageProgress
     return ask()
 
 
-def explain(error: BaseException, repo_id: str, revision: str, endpoint: str) -> HeadgateError:
-    """What a failure of the client means for the user, and what to do next."""
+def explain(
+    error: BaseException, repo_id: str, revision: str, endpoint: str, *, listed: bool = False
+) -> HeadgateError:
+    """What a failure of the client means for the user, and what to do next.
+
+    ``listed``: the hub has said before that the repository is there.
+    """
     if isinstance(error, errors.LocalEntryNotFoundError | ValueError) and error.__cause__:
-        return explain(error.__cause__, repo_id, revision, endpoint)  # the client's wrapping says less
+        # The client's wrapping says less.
+        return explain(error.__cause__, repo_id, revision, endpoint, listed=listed)
     if isinstance(error, errors.HfHubHTTPError):
-        return _explain_answer(error, repo_id, revision, endpoint)
+        return _explain_answer(error, repo_id, revision, endpoint, listed)
     if isinstance(error, errors.OfflineModeIsEnabled):
         return UsageError(
             f"{repo_id} cannot be fetched: the client is in offline mode",
@@ -125,7 +131,7 @@ def explain(error: BaseException, repo_id: str, revision: str, endpoint: str) ->
 
 
 def _explain_answer(
-    error: errors.HfHubHTTPError, repo_id: str, revision: str, endpoint: str
+    error: errors.HfHubHTTPError, repo_id: str, revision: str, endpoint: str, listed: bool
 ) -> HeadgateError:
     status = error.response.status_code
     if isinstance(error, errors.GatedRepoError) or status == 403:
@@ -134,17 +140,18 @@ def _explain_answer(
             why=f"{endpoint} answered {status}",
             next_step="ask for access on the repository's page, and set HF_TOKEN to a token of that account",
         )
-    if isinstance(error, errors.RepositoryNotFoundError) or status == 401:
-        return UsageError(
-            f"{repo_id} is not at {endpoint}, or may not be read without a token",
-            why=f"the hub answered {status}, and does not say which of the two",
-            next_step="check the name; for a private or gated one set HF_TOKEN to a token that may read it",
-        )
     if isinstance(error, errors.RevisionNotFoundError):
         return UsageError(
             f"{repo_id} has no revision {revision!r}",
             why=f"{endpoint} answered {status}",
             next_step="name a branch, a tag or a commit of that repository",
+        )
+    unknown = status == 401 or (status == 404 and not listed)  # not every hub says what it does not know
+    if isinstance(error, errors.RepositoryNotFoundError) or unknown:
+        return UsageError(
+            f"{repo_id} is not at {endpoint}, or may not be read without a token",
+            why=f"the hub answered {status}, and does not say which of the two",
+            next_step="check the name; for a private or gated one set HF_TOKEN to a token that may read it",
         )
     return InfrastructureError(
         f"the hub at {endpoint} answered {status} when asked for {repo_id} at {revision}",

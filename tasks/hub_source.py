@@ -47,6 +47,7 @@ class HubSource:
             )
         self._uri, self._repo_id = uri, match[2]
         self._kind = "dataset" if match[1] else "model"
+        self._name = f"the dataset {match[2]}" if match[1] else match[2]
         self._endpoint = (endpoint or constants.ENDPOINT).rstrip("/")
         self._api = HfApi(endpoint=self._endpoint, token=token or False)
         allowed = {"Authorization": f"Bearer {token}"} if token else {}
@@ -63,7 +64,7 @@ class HubSource:
                 )
                 files = tuple(_file(entry) for entry in tree if isinstance(entry, RepoFile))
         except _FAILURES as error:
-            raise explain(error, self._repo_id, revision, self._endpoint) from error
+            raise explain(error, self._name, revision, self._endpoint) from error
         return Listing(self._uri, revision, commit, files, f"{self._repo_id}@{commit[:12]}")
 
     def pull(self, listing: Listing, file: SourceFile, out: ArrivingFile) -> None:
@@ -91,7 +92,7 @@ class HubSource:
             except _FAILURES as error:
                 failed = failed + 1 if out.tell() <= before else 1
                 if not _mended(error, out) and (failed >= _ATTEMPTS or not may_pass(error)):
-                    raise explain(error, self._repo_id, listing.commit, self._endpoint) from error
+                    raise explain(error, self._name, listing.commit, self._endpoint, listed=True) from error
                 time.sleep(failed / 2)
             else:
                 return

@@ -14,7 +14,13 @@ from registry.admission import is_configuration, is_weights, may_ask_for_code, r
 from registry.errors import Refused
 from registry.safetensors import Header, read_header
 from registry.strict_json import read_strictly
-from registry.weight_index import refuse_missing_shards, refuse_twice, refuse_wrong_shards, shards_of
+from registry.weight_index import (
+    refuse_missing_shards,
+    refuse_twice,
+    refuse_unnamed_shards,
+    refuse_wrong_shards,
+    shards_of,
+)
 from tasks.disk import in_words
 from tasks.tensor_sample import refuse_no_numbers
 
@@ -61,21 +67,37 @@ def _look_at_weights(folder: Path, path: str, where: str) -> Header:
     return header
 
 
+def compare_names(folder: Path, weights: Collection[str], where: str) -> dict[str, str]:
+    """In which of these shards each tensor is, by the indexes in the folder; empty where there is none.
+
+    Needs no weights. Raises Refused for an index that names others, or not all, and where none is there for
+    weights whose own names tell that some are missing.
+    """
+    named: dict[str, str] = {}
+    indexes = _indexes(folder)
+    for index in indexes:
+        with _refusing(index, where, "does not fit the weights"):
+            named |= shards_of(_read_json(folder, index), weights)
+    if indexes:
+        with _refusing(" and ".join(indexes), where, "does not fit the weights"):
+            refuse_unnamed_shards(named, weights)
+    else:
+        with _refusing(min(weights), where, "is not a whole model"):
+            refuse_missing_shards(weights)
+    return named
+
+
 def _compare_with_indexes(folder: Path, shards: Mapping[str, Header], where: str) -> None:
     tensors = {path: header.tensors for path, header in shards.items()}
     with _refusing("a tensor", where, "is there twice"):
         refuse_twice(tensors)
-    named: dict[str, str] = {}
-    indexes = sorted(path.name for path in folder.glob(_INDEX))
-    for index in indexes:
-        with _refusing(index, where, "does not fit the weights"):
-            named |= shards_of(_read_json(folder, index), shards)
-    if indexes:
-        with _refusing(" and ".join(indexes), where, "does not fit the weights"):
+    if named := compare_names(folder, shards, where):
+        with _refusing(" and ".join(_indexes(folder)), where, "does not fit the weights"):
             refuse_wrong_shards(named, tensors)
-    else:
-        with _refusing(min(shards), where, "is not a whole model"):
-            refuse_missing_shards(shards)
+
+
+def _indexes(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.glob(_INDEX))
 
 
 def _regular(path: Path) -> Path:

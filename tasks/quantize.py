@@ -13,6 +13,7 @@ from prefect.cache_policies import NO_CACHE
 
 from registry.atomic import temporary_beside
 from registry.digest import Digest
+from registry.errors import UsageError
 from registry.manifest import Manifest
 from tasks.calibration import calibration_file
 from tasks.disk import require_space
@@ -56,7 +57,7 @@ def quantize(
     UsageError for a model or recipe that no engine, or no server there, can do, before time is spent.
     """
     with place.stage("quantize", str(recipe)):
-        texts = _kept(place, calibration_file(place, recipe.calibration, token_secret))
+        texts = _kept(place, calibration_file(place, recipe.calibration, recipe.samples, token_secret))
         choice = choose(place, source, recipe, gpu_class)
         report("quantize", f"{choice.engine}: {choice.why}")
         followed = replace(recipe, engine=choice.engine, calibration=str(texts))
@@ -73,6 +74,18 @@ def quantize(
 def choose(place: Workplace, source: Manifest, recipe: Recipe, gpu_class: str) -> Choice:
     """The engine for the recipe on this machine; raises UsageError when there is none."""
     return choose_engine(recipe, model_of(place.blobs, source), this_machine(), gpu_class)
+
+
+def check_ignored(place: Workplace, source: Manifest, recipe: Recipe) -> None:
+    """Raises UsageError for a name or pattern under ``ignore`` that is no layer's of this model."""
+    model = model_of(place.blobs, source)
+    if unknown := model.unknown(recipe.ignore):
+        raise UsageError(
+            f"The model has no layer that quantize.ignore means by {' or '.join(map(repr, unknown))}",
+            why=f"its layers are called {', '.join(model.examples())}",
+            next_step="write a layer's name, the end of it after a dot, or re: and a pattern that fits it "
+            "from its beginning",
+        )
 
 
 def make(place: Workplace, source: Manifest, recipe: Recipe) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from typing import Any
 from eval_suites import sanity_report
 from eval_suites.answers import prompts_digest
 from eval_suites.gate_report import to_markdown
+from eval_suites.sanity_layers import OTHER_TENSORS
 from eval_suites.suite import Suite
 from judging.verdict import FailureClass, Outcome, Verdict
 from registry.alias_chain import check_mover
@@ -46,12 +47,13 @@ def record_quality(place: Workplace, suite: Suite, release: Digest, verdict: Ver
 
 
 def record_sanity(
-    place: Workplace, release: Digest, source: Digest, verdict: Verdict, *, asked: bool
+    place: Workplace, release: Digest, source: Digest, verdict: Verdict, *, asked: bool, quantized: bool
 ) -> None:
     """Keep the sanity gate's verdict on a release made of this source; raises unless it passed.
 
     On the release, not on its weights: what they answer depends on what serves them, and how. ``asked`` is
-    whether it was served, or had failed by its files before.
+    whether it was served, or had failed by its files before; ``quantized``, whether its weights are not the
+    source's own.
     """
     report = write_report(place, "sanity-report", sanity_report.to_markdown(verdict))
     prompts = {"prompts": str(prompts_digest())} if asked else {}
@@ -62,8 +64,19 @@ def record_sanity(
         raise kind(
             f"the sanity gate said {verdict.outcome} of the quantized weights; nothing was published",
             why="; ".join(verdict.reasons()),
-            next_step=f"read {report}; another recipe or engine under quantize may do better",
+            next_step=f"read {report}; {_mending(verdict, quantized)}",
         )
+
+
+def _mending(verdict: Verdict, quantized: bool) -> str:
+    """What may help against a sanity gate that did not pass, as half a sentence."""
+    if verdict.failure_class is FailureClass.CONFIG:
+        return "change in the spec what it names"
+    if not quantized:
+        return "no recipe was asked for: choose another model, or look at its serve section"
+    if any(f.name == OTHER_TENSORS and f.outcome is Outcome.FAIL for f in verdict.findings):
+        return "what is lost of other tensors no recipe brings back: take it out of the source"
+    return "another recipe or engine under quantize may do better"
 
 
 def record_scan(place: Workplace, release: Digest, scanned: Scanned) -> None:

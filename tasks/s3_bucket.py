@@ -6,14 +6,16 @@ repeated.
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from typing import Any, TypeVar
 
 from registry.errors import HeadgateError, InfrastructureError
-from registry.s3_errors import FAILURES, code_of, explained, is_passing
+from registry.s3_errors import FAILURES, code_of, explained, is_damaged, is_passing
 from tasks.arriving_file import ArrivingFile
+from tasks.checksum import Damaged
 
 _T = TypeVar("_T")
 _PAUSES = (0.2, 1.0, 3.0, 6.0)  # seconds between attempts of which none brought anything
@@ -60,10 +62,19 @@ class Bucket:
 
     def objects(self, prefix: str, *, deep: bool = False) -> Iterator[dict[str, Any]]:
         """The objects under a prefix as S3 lists them; ``deep``: also those of its folders."""
-        request: dict[str, Any] = {"Prefix": prefix} | ({} if deep else {"Delimiter": "/"})
-        while True:
-            page = self.ask(f"list {prefix or 'what is there'}", self.client.list_objects_v2, **request)
+        for page in self._pages({"Prefix": prefix} | ({} if deep else {"Delimiter": "/"})):
             yield from page.get("Contents", ())
+
+    def folders(self, prefix: str) -> Iterator[str]:
+        """What the keys of a prefix's folders begin with."""
+        for page in self._pages({"Prefix": prefix, "Delimiter": "/"}):
+            yield from (folder["Prefix"] for folder in page.get("CommonPrefixes", ()))
+
+    def _pages(self, request: dict[str, Any]) -> Iterator[dict[str, Any]]:
+        doing = f"list {request['Prefix'] or 'what is there'}"
+        while True:
+            page = self.ask(doing, self.client.list_objects_v2, **request)
+            yield page
             if not page.get("IsTruncated"):
                 return
             request["ContinuationToken"] = page["NextContinuationToken"]
@@ -138,7 +149,8 @@ class Bucket:
     def pull(self, key: str, etag: str, out: ArrivingFile) -> None:
         """Write the rest of the object that has this ETag (empty: any); asked again as long as bytes come.
 
-        Raises InfrastructureError when there is another object under the key, or none.
+        Raises InfrastructureError when there is another object under the key, or none, and Damaged when what
+        came is not what the service says it keeps.
         """
         failed = 0
         while True:
@@ -148,6 +160,8 @@ class Bucket:
             except FAILURES as problem:
                 if code_of(problem) in {*_OTHER, *_GONE}:
                     raise _changed(f"{self!r}/{key}", problem) from problem
+                if is_damaged(problem):
+                    raise _damaged(problem) from problem
                 failed = failed + 1 if out.tell() <= before else 1
                 if code_of(problem) in _NO_RANGE and before:
                     out.restart()  # the half that is here is of something else
@@ -176,6 +190,12 @@ def is_gone(problem: Exception) -> bool:
 def is_ended(problem: Exception) -> bool:
     """Whether an upload in parts, or a part of it, is not there any more: somebody finished or ended it."""
     return code_of(problem) in {"NoSuchUpload", "InvalidPart"}
+
+
+def _damaged(problem: Exception) -> Damaged:
+    said = re.findall(r"checksum:? (\S+)", str(problem))  # the client's sentence names both, in base64
+    expected, found = said if len(said) == 2 else ("what the service says", "something else")
+    return Damaged(f"the checksum {expected}", f"the checksum {found}")
 
 
 def _changed(what: str, problem: Exception) -> HeadgateError:

@@ -10,6 +10,7 @@ import base64
 import re
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
 from typing import Any
 
 from registry.errors import InfrastructureError, UsageError
@@ -28,6 +29,7 @@ _URI = re.compile(r"s3://([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])(?:/(\S*))?")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _MD5 = re.compile(r'"([0-9a-f]{32})"')
 _ASKED_AT_A_TIME = 8
+_SHOWN = 5  # subfolders
 
 
 class S3Source:
@@ -49,9 +51,7 @@ class S3Source:
         where = f"{self._bucket!r}/{self._prefix}".rstrip("/")
         found = self._found()
         if not found:
-            raise UsageError(
-                f"There is nothing at {where}", next_step="correct model.uri: s3://BUCKET/PREFIX"
-            )
+            raise self._nothing(where)
         wanted = worth_reading(list(found), where)
         progress(f"{where}: {counted(len(found), 'object')}", None)
         with ThreadPoolExecutor(_ASKED_AT_A_TIME) as pool:
@@ -72,6 +72,20 @@ class S3Source:
             for entry in self._bucket.objects(self._prefix)
         }
         return {path: size for path, size in listed.items() if path}  # an empty one stands for the folder
+
+    def _nothing(self, where: str) -> UsageError:
+        below = islice(self._bucket.folders(self._prefix), _SHOWN + 1)
+        folders = [prefix.removesuffix("/") for prefix in below]
+        if not folders:
+            return UsageError(
+                f"There is nothing at {where}", next_step="correct model.uri: s3://BUCKET/PREFIX"
+            )
+        more = ", ..." if len(folders) > _SHOWN else ""
+        return UsageError(
+            f"There is no file at {where} itself",
+            why=f"a model is taken without its subfolders, and there are {', '.join(folders[:_SHOWN])}{more}",
+            next_step=f"name one of them in model.uri: {self._bucket!r}/{folders[0]}",
+        )
 
     def _known(self, path: str) -> SourceFile:
         head = self._bucket.head(self._prefix + path)

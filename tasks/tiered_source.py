@@ -6,12 +6,14 @@ Which of the two a file came from makes no difference to what is accepted: it is
 from __future__ import annotations
 
 import threading
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from registry.blobs import BlobStore
 from registry.errors import HeadgateError
 from registry.manifest import Manifest
 from tasks.arriving_file import ArrivingFile
+from tasks.checksum import Damaged
 from tasks.progress import StageProgress
 from tasks.source import Listing, Source, SourceFile
 from tasks.source_address import scheme_of
@@ -29,7 +31,7 @@ class TieredSource:
     progress: StageProgress
     _kept: Manifest | None = None
     _asked: set[str] = field(default_factory=set)
-    _came: dict[str, int] = field(default_factory=lambda: {STORE: 0, SOURCE: 0})
+    _came: dict[str, dict[str, int]] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def resolve(self, revision: str, progress: StageProgress) -> Listing:
@@ -46,16 +48,20 @@ class TieredSource:
         """The rest of the file: from the store at the first attempt, if it says it has this very file."""
         if self.store and self._kept and self._first_time(file) and _has(self._kept, file):
             try:
-                with _Counted(self, STORE, out):
-                    self.store.pull(self._kept.set_digest, file.path, out)
-                if out.hashes.sha256 == self._kept.files[file.path].digest.hex:
-                    return
+                with _Counted(self, STORE, file, out):
+                    if self._came_whole(self.store, self._kept, file, out):
+                        return
+                    out.restart()
                 self.progress(f"{file.path} is damaged in {self.store!r}; the source has it", None)
-                out.restart()
             except HeadgateError as problem:
                 self.progress(f"{file.path} is not taken from {self.store!r}: {problem}", None)
-        with _Counted(self, SOURCE, out):
+        with _Counted(self, SOURCE, file, out):
             self.source.pull(listing, file, out)
+
+    def _came_whole(self, store: WeightsStore, kept: Manifest, file: SourceFile, out: ArrivingFile) -> bool:
+        with suppress(Damaged):
+            store.pull(kept.set_digest, file.path, out)
+        return out.hashes.sha256 == kept.files[file.path].digest.hex
 
     def keep(self, listing: Listing, files: Manifest, blobs: BlobStore) -> None:
         """Have what a distant source gave in the store for the next machine; a bucket or a folder is near.
@@ -69,16 +75,20 @@ class TieredSource:
             except HeadgateError as problem:
                 self.progress(f"{listing.where} is not kept in {self.store!r}: {problem}", None)
 
-    def places(self, total: int) -> dict[str, int]:
-        """How many of so many bytes came from where."""
-        there = min(self._came[STORE], total)
-        origin = min(self._came[SOURCE], total - there)
-        return {LOCAL: total - there - origin, STORE: there, SOURCE: origin}
+    def places(self, files: Manifest) -> dict[str, int]:
+        """How many of the files' bytes came from where."""
+        came = [self._came.get(path, {}) for path in files.files]
+        there, origin = (sum(one.get(place, 0) for one in came) for place in (STORE, SOURCE))
+        return {LOCAL: files.size - there - origin, STORE: there, SOURCE: origin}
 
-    def count(self, place: str, bytes_: int) -> None:
-        """So many bytes came from there, or were given up."""
+    def count(self, path: str, place: str, before: int, now: int) -> None:
+        """A file of ``before`` bytes has so many ``now``, the difference from this place.
+
+        Of one that is empty, or was, whatever came earlier was given up.
+        """
         with self._lock:
-            self._came[place] += bytes_
+            came = self._came.get(path, {}) if before and now else {}
+            self._came[path] = came | {place: came.get(place, 0) + max(now - before, 0)}
 
     def _first_time(self, file: SourceFile) -> bool:
         with self._lock:
@@ -90,14 +100,14 @@ class TieredSource:
 class _Counted:
     """Counts the bytes a block adds to a file, however it ends."""
 
-    def __init__(self, source: TieredSource, place: str, out: ArrivingFile) -> None:
-        self._source, self._place, self._out = source, place, out
+    def __init__(self, source: TieredSource, place: str, file: SourceFile, out: ArrivingFile) -> None:
+        self._source, self._place, self._path, self._out = source, place, file.path, out
 
     def __enter__(self) -> None:
         self._before = self._out.tell()
 
     def __exit__(self, *_: object) -> None:
-        self._source.count(self._place, self._out.tell() - self._before)
+        self._source.count(self._path, self._place, self._before, self._out.tell())
 
 
 def _has(kept: Manifest, file: SourceFile) -> bool:

@@ -1,13 +1,14 @@
-"""Files on their way: each pulled, hashed as it arrives, compared with the listing, and made a blob.
+"""Files on their way: each pulled, hashed as it arrives, and compared with the listing.
 
-What is on this machine already is hashed instead of transferred, and fetched again when it was changed.
+They become blobs when whoever takes them has judged them, so that what is refused leaves nothing. What is on
+this machine already is hashed instead of transferred, and fetched again when it was changed.
 """
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,7 +20,7 @@ from registry.digest import Digest
 from registry.errors import Refused
 from registry.manifest import ManifestEntry
 from tasks.arriving_file import ArrivingFile
-from tasks.checksum import Hashes, TooLong, hashes_of
+from tasks.checksum import Damaged, Hashes, TooLong, hashes_of
 from tasks.disk import in_words
 from tasks.progress import StageProgress
 from tasks.source import Listing, Source, SourceFile
@@ -50,7 +51,10 @@ class _Stopped(Exception):
 
 
 class Transfer:
-    """Files on their way into ``dest`` and the blobs: a context manager that stops what its block leaves."""
+    """Files on their way into ``dest``, and from there into the blobs: ``at_once``, or when told to ``keep``.
+
+    A context manager that stops what its block leaves.
+    """
 
     def __init__(
         self,
@@ -60,7 +64,10 @@ class Transfer:
         blobs: BlobStore,
         total: int,
         progress: StageProgress,
+        *,
+        at_once: bool = False,
     ) -> None:
+        self._at_once = at_once
         self._source, self._listing, self._dest, self._blobs = source, listing, dest, blobs
         self._total, self._progress = total, progress
         self._done, self._lock = 0, threading.Lock()
@@ -89,6 +96,15 @@ class Transfer:
             self._tell((self._done - before) / (time.monotonic() - started))
         return dict(zip((file.path for file in files), self._entries(self._work), strict=True))
 
+    def keep(self, files: Mapping[str, ManifestEntry]) -> None:
+        """Make files that were taken blobs."""
+        work = [self._pool.submit(self._keep, path, entry) for path, entry in files.items()]
+        for one in work:
+            one.result()
+
+    def _keep(self, path: str, entry: ManifestEntry) -> None:
+        self._blobs.add_file(self._dest / path, entry.digest)
+
     def _entries(self, done: Iterable[Future[ManifestEntry | Mismatch]]) -> list[ManifestEntry]:
         """What these came to; raises what they raised, and Refused for those that are not what was listed."""
         results = [work.result() for work in done]
@@ -108,6 +124,12 @@ class Transfer:
             self._done += count
 
     def _one(self, file: SourceFile) -> ManifestEntry | Mismatch:
+        found = self._taken(file)
+        if self._at_once and isinstance(found, ManifestEntry):
+            self._keep(file.path, found)
+        return found
+
+    def _taken(self, file: SourceFile) -> ManifestEntry | Mismatch:
         target = self._dest / file.path
         half = part(self._dest, file)
         with explained(target):
@@ -125,8 +147,8 @@ class Transfer:
         for path in filter(Path.is_file, _places(file, target, self._blobs)):
             found = self._looked_at(path, file)
             if isinstance(found, ManifestEntry):
-                self._blobs.add_file(path, found.digest)
-                self._blobs.link(found.digest, target)
+                if path != target:
+                    self._blobs.link(found.digest, target)
                 return found
             self._progress(f"{file.path} was changed on this disk, and is fetched again", None)
             path.unlink()
@@ -156,11 +178,12 @@ class Transfer:
                 found = judged(arriving.hashes, file)
             except TooLong:
                 found = _too_long(file)
+            except Damaged as damage:
+                found = _damaged(damage, arriving.hashes, file)
             if isinstance(found, Mismatch):
                 arriving.restart()
                 return found
         half.replace(target)
-        self._blobs.add_file(target, found.digest)
         return found
 
 
@@ -171,6 +194,13 @@ def judged(hashes: Hashes, file: SourceFile) -> ManifestEntry | Mismatch:
     if file.checksum and hashes.found != file.checksum.value:
         return Mismatch(file.path, str(file.checksum), str(replace(file.checksum, value=hashes.found)))
     return ManifestEntry(Digest(hashes.sha256), file.size)
+
+
+def _damaged(damage: Damaged, hashes: Hashes, file: SourceFile) -> ManifestEntry | Mismatch:
+    """What the listing's own checksum says of such a file; only where it has none, the service's counts."""
+    if file.checksum:
+        return judged(hashes, file)
+    return Mismatch(file.path, damage.expected, damage.found)
 
 
 def _too_long(file: SourceFile) -> Mismatch:

@@ -152,7 +152,7 @@ def form(**sections: dict[str, Any]) -> dict[str, Any]:
     """A spec as the form sends it: every field filled in, with its default or by a person."""
     least = {
         "model": {"uri": "hf://acme/absent"},
-        "quantize": {"calibration": "examples/quickstart/calibration.jsonl"},
+        "quantize": {"calibration": "examples/quickstart/calibration.jsonl", "samples": 32},
         "registry": {"name": "tiny"},
     }
     return {"spec": ReleaseSpec.model_validate(least | sections).model_dump(mode="json")}

@@ -65,6 +65,39 @@ def test_a_fallback_that_does_not_fit_the_model_is_said_before_the_first_is_trie
     assert "quantize" not in stages(place)
 
 
+@pytest.mark.parametrize("recipe", [{}, {"fallbacks": [{"group_size": 64, "ignore": ["down_porj"]}]}])
+def test_a_layer_to_ignore_that_is_not_there_is_said_before_an_engine_starts(
+    place: Project, recipe: dict[str, Any]
+) -> None:
+    """With the pattern and names that would do, for a fallback too."""
+    place.push()
+    code, error = failed(place, quantize=recipe or {"ignore": ["down_porj"]})
+    assert code == 2
+    assert "'down_porj'" in error["what"]
+    assert "model.layers.0.mlp.down_proj" in error["why"]
+    assert "quantize" not in stages(place)
+
+
+def test_a_fallback_to_the_engine_that_is_chosen_anyway_is_none(place: Project) -> None:
+    """It would be rejected for what the first was rejected for."""
+    place.push()
+    again = {"engine": "auto", "fallbacks": [{"engine": "llm-compressor"}]}
+    code, error = failed(place, quantize=again)
+    assert code == 2
+    assert "quantize.fallbacks[0] is the same recipe" in error["what"]
+    assert "quantize" not in stages(place)
+
+
+def test_a_dataset_that_is_not_there_is_said_before_the_model_is_fetched(place: Project) -> None:
+    """It costs two questions."""
+    place.push()
+    where = f"hf://datasets/org/none@{'a' * 40}/texts.jsonl"
+    code, error = failed(place, quantize={"calibration": where})
+    assert code == 2
+    assert "the dataset org/none is not at" in error["what"]
+    assert not any("acme/tiny" in request for request in place.hub.requests)
+
+
 @pytest.mark.parametrize(
     ("values", "said"),
     [
@@ -72,6 +105,11 @@ def test_a_fallback_that_does_not_fit_the_model_is_said_before_the_first_is_trie
         ({"fallbacks": [{"engine": "autoawq", "method": "gptq"}]}, "autoawq writes 4-bit AWQ"),
         ({"calibration": "nope.jsonl"}, "nope.jsonl cannot be read"),
         ({"calibration": "."}, "cannot be read"),
+        ({"samples": 129}, "uses 129 samples, and 128 texts"),
+        ({"fallbacks": [{"samples": 129}]}, "uses 129 samples, and 128 texts"),
+        ({"fallbacks": [{}]}, "quantize.fallbacks[0] is the same recipe as the recipe it is to follow"),
+        ({"fallbacks": [{"group_size": 128}]}, "quantize.fallbacks[0] is the same"),
+        ({"fallbacks": [{"group_size": 64}] * 2}, "fallbacks[1] is the same recipe as quantize.fallbacks[0]"),
         ({"calibration": "hf://datasets/a/b@main/x.jsonl"}, "FILE.jsonl"),
         ({"ignore": ["re:(["]}, "quantize.ignore[0]"),
         ({"fallbacks": [{"ignore": ["re:(["]}]}, "quantize.fallbacks[0].ignore[0]"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,13 @@ def test_the_example_loads_and_its_files_exist() -> None:
     assert plan_of(spec.rollout).weights == (5, 25, 50, 100)
     assert serve_config_of(spec.serve).extra_args == ("--enforce-eager",)
     assert scan_policy_of(spec.scan).max_database_age_days == 7
+
+
+def test_the_page_on_models_begins_with_a_whole_spec() -> None:
+    """Who copies it has one to release, and to fetch."""
+    page = (EXAMPLE.parents[1] / "docs" / "how-to" / "models.md").read_text()
+    snippet = textwrap.dedent(page[page.index("    model:") : page.index("\n\n`headgate fetch SPEC`")])
+    assert parse_spec(yaml.safe_load(snippet), where="the page").registry.name == "mistral-7b"
 
 
 @pytest.mark.parametrize(

@@ -186,7 +186,7 @@ INDEXES = [
         "an index that names a file outside", ("no shard here",), sharded({"a": FIRST, "b": f"../{SECOND}"})
     ),
     Case("an index that names another file", ("no shard here",), sharded({"a": FIRST, "b": "config.json"})),
-    Case("an index with the wrong shard", ("and it is not",), sharded({"a": SECOND, "b": SECOND})),
+    Case("an index with the wrong shard", ("and it is not",), sharded({"a": SECOND, "b": FIRST})),
     Case(
         "an index with a tensor that is nowhere",
         ("and it is not",),
@@ -199,7 +199,7 @@ INDEXES = [
         {INDEX: as_json({"weight_map": {"a": SHARD}})},
     ),
     Case("an index without a map", ("weight_map",), sharded([])),
-    Case("a tensor in two shards", ("there twice",), sharded({"a": FIRST}, second="a")),
+    Case("a tensor in two shards", ("there twice",), sharded({"a": FIRST, "b": SECOND}, second="a")),
     Case(
         "a tensor in two files without an index",
         ("there twice",),

@@ -222,7 +222,7 @@ def project(folder: Path, port: int, api_url: str) -> Iterator[Project]:
     """A project in the folder, its fleet taken down afterwards."""
     rows = [json.dumps({"q": f"item {n}", "a": str(n)}) for n in range(_ITEMS)]
     (folder / "items.jsonl").write_text("\n".join(rows) + "\n")
-    (folder / "calibration.jsonl").write_text('{"text": "something to read"}\n')
+    (folder / "calibration.jsonl").write_text('{"text": "something to read"}\n' * 128)
     task = {"name": "items", "dataset": "items.jsonl", "kind": "generate", "prompt": "{{q}}", "answer": "a"}
     task |= {"metric": "exact_match", "chance": 0.0, "margin": 0.05}
     suite = {"name": "tests", "description": "Numbers.", "tasks": [task]}

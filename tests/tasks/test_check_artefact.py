@@ -353,7 +353,7 @@ def test_a_fail_is_recorded_on_the_release_and_stops_it(
     bench.place.run.directory.mkdir(parents=True)
     source, _ = bench.manifests()
     with pytest.raises(GateFailed, match=r"generation_config\.json is missing"):
-        record_sanity(bench.place, RELEASE, source.set_digest, bench.verdict(), asked=False)
+        record_sanity(bench.place, RELEASE, source.set_digest, bench.verdict(), asked=False, quantized=True)
     (said,) = list_evidence(bench.place.store, RELEASE, bench.place.trust)
     assert (said.kind, said.verdict) == (SANITY, bench.verdict())
     assert said.facts["source"] == str(source.set_digest)
@@ -370,4 +370,4 @@ def test_a_recipe_that_ignores_everything_is_the_specs_mistake(
     bench.recipe["ignore"], bench.targets = ["re:.*"], []
     bench.place.run.directory.mkdir(parents=True)
     with pytest.raises(UsageError, match="ignores every linear layer"):
-        record_sanity(bench.place, RELEASE, RELEASE, bench.verdict(), asked=False)
+        record_sanity(bench.place, RELEASE, RELEASE, bench.verdict(), asked=False, quantized=True)

@@ -180,6 +180,34 @@ def test_a_layer_larger_than_the_gpu() -> None:
 
 
 @pytest.mark.parametrize(
+    ("pattern", "known"),
+    [
+        ("lm_head", True),
+        ("down_proj", True),
+        ("model.layers.1.self_attn.q_proj", True),
+        (r"re:.*\.layers\.1\..*", True),
+        ("model.layers.2.self_attn.q_proj", False),
+        ("q_porj", False),
+        ("re:down_proj", False),
+        ("input_layernorm", False),
+    ],
+)
+def test_what_is_to_be_ignored_has_to_be_there(pattern: str, known: bool) -> None:
+    """A typo would quantize what was meant to stay; the head may share the embedding's tensor."""
+    of = model()
+    tied = Model(of.config, {name: t for name, t in of.tensors.items() if "lm_head" not in name})
+    assert tied.unknown([pattern]) == ([] if known else [pattern])
+    assert "model.layers.0.self_attn.q_proj" in tied.examples()
+
+
+def test_experts_in_one_tensor_may_be_ignored_by_names_of_their_own() -> None:
+    """An engine takes them apart, and names each; the file does not."""
+    of = model()
+    fused = {**of.tensors, "model.layers.0.mlp.experts.down_proj": tensor(4, 8, 8)}
+    assert Model(of.config, fused).unknown(["re:.*experts.3.down_proj"]) == []
+
+
+@pytest.mark.parametrize(
     ("layer", "pattern", "ignored"),
     [
         ("lm_head", "lm_head", True),

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from registry.errors import HeadgateError
+from registry.errors import HeadgateError, Refused
 from tasks.fetch import Fetched, fetch
 from tasks.workplace import open_workplace
 from tests.simulators.hostile import URI, Case, honest
@@ -53,6 +53,10 @@ def test_it_is_refused_in_words_that_fit(hub: HubSimulator, case: Case, tmp_path
     assert text.isprintable(), "a message could steer a terminal"
     assert caught.value.next_step
     assert [path.name for path in tmp_path.iterdir()] == ["home"]
+    assert not [path for path in (tmp_path / "home" / "blobs").rglob("*") if path.name != ".lock"]
+    left = [path.name for path in (tmp_path / "home" / "cache").glob("downloads/*")]
+    assert left == [] or not isinstance(caught.value, Refused)
+    assert not any(name.endswith(".lock") for name in left)
 
 
 def test_the_page_lists_every_case() -> None:

@@ -28,7 +28,7 @@ from tasks.hub_source import HubSource
 from tasks.progress import StageProgress
 from tasks.source import Listing
 from tasks.transfer import part
-from tests.simulators.hub import HubSimulator
+from tests.simulators.hub import Answer, HubSimulator
 from tests.simulators.weights import shard
 
 REPO = "org/tiny"
@@ -320,6 +320,28 @@ def test_two_runs_that_want_the_same_model_take_turns(hub: HubSimulator, tmp_pat
     assert blob.read_bytes() == model_files()[WEIGHTS]
 
 
+def test_a_lock_that_is_removed_is_never_held_by_two(tmp_path: Path) -> None:
+    """Each removes the lock's file when it is done, while others wait for it or make it anew."""
+    inside: list[int] = []
+    most = [0]
+
+    def take_turns() -> None:
+        for _ in range(40):
+            with download_folder(tmp_path / "m", nothing):
+                inside.append(1)
+                time.sleep(0.0005)
+                most[0] = max(most[0], len(inside))
+                inside.pop()
+
+    threads = [threading.Thread(target=take_turns) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert most == [1]
+    assert list(tmp_path.iterdir()) == []
+
+
 # --- moving branches --------------------------------------------------------------------------
 
 
@@ -444,6 +466,13 @@ def test_an_unknown_repository(hub: HubSimulator) -> None:
     with pytest.raises(UsageError, match="hf-user/none is not at http") as caught:
         resolve("hf://hf-user/none", "main", endpoint=hub.endpoint, token=None)
     assert "HF_TOKEN" in caught.value.next_step
+
+
+def test_a_hub_that_knows_no_such_address(hub: HubSimulator) -> None:
+    """A bare 404 is a mistake too, and not mended by waiting."""
+    hub.lie = lambda _path, _answer: Answer(404)
+    with pytest.raises(UsageError, match="hf-user/none is not at http"):
+        resolve("hf://hf-user/none", "main", endpoint=hub.endpoint, token=None)
 
 
 def test_an_unknown_revision(hub: HubSimulator) -> None:

@@ -19,6 +19,7 @@ from registry.manifest import Manifest
 from tasks.download import download
 from tasks.source import Listing
 from tasks.sources import find_source
+from tasks.transfer import PARTS
 from tests.simulators.model_places import WEIGHTS, Place, in_a_bucket, model_files
 from tests.simulators.s3_faults import Fault, Faults
 from tests.simulators.s3_servers import BUCKET, SERVERS, S3Server, s3_server
@@ -139,6 +140,37 @@ def test_bits_that_go_on_flipping_are_refused(at: Trouble) -> None:
     with pytest.raises(Refused, match="transferred twice") as caught:
         at.fetch()
     assert hashlib.md5(model_files()[WEIGHTS]).hexdigest() in str(caught.value)
+
+
+def test_an_object_that_rotted_is_refused_and_leaves_no_half(at: Trouble) -> None:
+    """Its sha256 is known to the service too, which is no reason to talk of its address."""
+    put_with_sha256(at.client, f"{at.place.uri.rpartition('/')[2]}/{WEIGHTS}")
+    listing = at.listing()
+    (promised,) = (str(file.checksum) for file in listing.files if file.path == WEIGHTS)
+    at.meets(Fault.FLIPPED, forever=True)
+    with pytest.raises(Refused, match="transferred twice") as caught:
+        at.fetch(listing)
+    assert f"{WEIGHTS}: expected {promised}, found " in str(caught.value)
+    assert not [half for half in (at.tmp / "dest" / PARTS).iterdir() if half.stat().st_size]
+
+
+def test_a_bit_that_flipped_once_is_no_rot(at: Trouble) -> None:
+    """The object is read once more in the same run."""
+    put_with_sha256(at.client, f"{at.place.uri.rpartition('/')[2]}/{WEIGHTS}")
+    at.meets(Fault.FLIPPED)
+    assert at.fetch().files[WEIGHTS].digest.hex == hashlib.sha256(model_files()[WEIGHTS]).hexdigest()
+
+
+def test_a_prefix_that_has_folders_alone_names_some(at: Trouble) -> None:
+    """The bucket's name without the model's is an easy mistake."""
+    name = at.place.uri.rpartition("/")[2]
+    at.place.put("v1/config.json", b"{}")
+    for file in at.listing().files:
+        at.place.remove(file.path)
+    with pytest.raises(UsageError, match="no file") as caught:
+        at.listing()
+    assert f"{name}/v1" in caught.value.why
+    assert f"s3://{BUCKET}/{name}/v1" in caught.value.next_step
 
 
 def test_an_object_that_is_replaced_after_the_listing_is_noticed(at: Trouble) -> None:

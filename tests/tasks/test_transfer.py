@@ -13,7 +13,7 @@ from registry.digest import Digest
 from registry.errors import Refused
 from tasks import transfer
 from tasks.arriving_file import ArrivingFile
-from tasks.checksum import Checksum
+from tasks.checksum import Checksum, Damaged
 from tasks.source import Listing, SourceFile
 from tasks.transfer import Transfer
 
@@ -71,8 +71,29 @@ def test_a_transfer_that_outlives_its_run_spoils_nothing(
     threading.Timer(0.5, stuck.goes_on.set).start()
     with Transfer(steady, LISTING, tmp_path / "d", blobs, 2000, silent) as second:
         entries = second.take([GOOD])
+        second.keep(entries)
     digest = entries[GOOD.path].digest
     assert Digest.of_file(blobs.path(digest)) == digest == Digest.of_bytes(DATA)
+
+
+def test_what_only_the_service_can_tell_is_wrong_is_refused(tmp_path: Path) -> None:
+    """Where the listing has no checksum, the one that was sent along with the bytes counts."""
+
+    class Rotten(Stuck):
+        def pull(self, _listing: Listing, _file: SourceFile, out: ArrivingFile) -> None:
+            """All bytes, one of them another one."""
+            self.waits.set()
+            out.write(b"0123456789")
+            raise Damaged("the checksum yZRlqg==", "the checksum AAAAAA==")
+
+    with (
+        pytest.raises(
+            Refused, match=r"config\.json: expected the checksum yZRlqg==, found the checksum AAAAAA=="
+        ),
+        Transfer(Rotten(), LISTING, tmp_path / "d", BlobStore(tmp_path / "blobs"), 10, silent) as working,
+    ):
+        working.take([BAD])
+    assert [half.stat().st_size for half in (tmp_path / "d" / transfer.PARTS).iterdir()] == [0]
 
 
 def test_a_file_that_stays_wrong_ends_the_others(tmp_path: Path) -> None:

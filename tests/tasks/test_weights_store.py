@@ -340,9 +340,27 @@ def test_a_damaged_object_is_fetched_from_the_hub(
     key = f"{tier.prefix}/{first.manifest.set_digest.hex}/{WEIGHTS}"
     tier.server.client().put_object(Bucket=BUCKET, Key=key, Body=bytes(len(model_files()[WEIGHTS])))
     hub.requests.clear()
-    assert fetched(tmp_path / "b", monkeypatch).manifest == first.manifest
+    second = fetched(tmp_path / "b", monkeypatch)
+    assert second.manifest == first.manifest
+    assert second.places == {
+        "this machine": 0,
+        "the weights store": TOTAL - len(model_files()[WEIGHTS]),
+        "the source": len(model_files()[WEIGHTS]),
+    }
     assert served(hub, WEIGHTS) == 1
     assert any("is damaged in s3://" in message for message in heard)
+
+
+def test_an_object_that_rotted_is_fetched_from_the_hub(
+    tier: Tier, hub: HubSimulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, heard: list[str]
+) -> None:
+    """Told as damage, by the service's own checksum too, and counted as what the hub gave."""
+    first = fetched(tmp_path / "a", monkeypatch)
+    tier.faults.choose = lambda method, path: Fault.FLIPPED if method == "GET" and WEIGHTS in path else None
+    second = fetched(tmp_path / "b", monkeypatch)
+    assert second.manifest == first.manifest
+    assert second.places["the source"] == len(model_files()[WEIGHTS])
+    assert any(f"{WEIGHTS} is damaged in s3://" in message for message in heard)
 
 
 @pytest.mark.parametrize("fault", [Fault.FORBIDDEN, Fault.NOT_S3, Fault.BUSY_BEFORE, Fault.CLOSED_BEFORE])
