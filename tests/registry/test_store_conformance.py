@@ -136,6 +136,8 @@ def test_a_store_is_a_dictionary(place: Place) -> None:
 
 def test_processes_that_swap_and_create_at_once_lose_no_write(place: Place, store: Store) -> None:
     """Three processes count to 75 together, and each number is claimed at most once."""
+    if place.name == "moto":
+        pytest.skip("moto compares and writes in two steps, so that two writers can win")
     command = [sys.executable, "-c", _COUNT]
     processes = [
         subprocess.Popen(

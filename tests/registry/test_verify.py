@@ -223,7 +223,7 @@ def test_a_home_without_the_images_says_what_it_did_not_check(copy: TinyHome) ->
     assert found.outcome is Outcome.INCONCLUSIVE
     assert [f.name for f in found.findings if f.outcome is Outcome.INCONCLUSIVE] == UNCHECKED
     assert all("not on this machine and were not checked" in reason for reason in found.reasons())
-    assert "3 of the 3 files of the weights" in " ".join(found.reasons())
+    assert "3 of 3 files of the weights" in " ".join(found.reasons())
 
 
 def test_what_is_damaged_is_found_among_what_is_missing(copy: TinyHome) -> None:

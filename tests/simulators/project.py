@@ -251,7 +251,7 @@ def failed(place: Project, **sections: dict[str, Any]) -> tuple[int, dict[str, A
     return code, result["error"]
 
 
-def until(condition: Callable[[], object], seconds: float = 60) -> None:
+def until(condition: Callable[[], object], seconds: float = 180) -> None:
     """Wait for a condition."""
     deadline = time.monotonic() + seconds
     while not condition():

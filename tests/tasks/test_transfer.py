@@ -16,6 +16,7 @@ from tasks.arriving_file import ArrivingFile
 from tasks.checksum import Checksum, Damaged
 from tasks.source import Listing, SourceFile
 from tasks.transfer import Transfer
+from tests.simulators.project import until
 
 DATA = b"a" * 1000 + b"b" * 1000
 GOOD = SourceFile("model.safetensors", 2000, Checksum("sha256", hashlib.sha256(DATA).hexdigest()))
@@ -113,4 +114,4 @@ def test_a_file_that_stays_wrong_ends_the_others(tmp_path: Path) -> None:
         Transfer(Wrong(), LISTING, tmp_path / "d", BlobStore(tmp_path / "blobs"), 2010, silent) as working,
     ):
         working.take([GOOD, BAD])
-    assert not [thread for thread in threading.enumerate() if thread.name.startswith("fetch")]
+    until(lambda: not any(thread.name.startswith("fetch") for thread in threading.enumerate()))
