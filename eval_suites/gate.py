@@ -111,6 +111,7 @@ def _compared(task: EvalTask, name: str, look: _Look, alpha: float) -> Finding:
         candidate=look.candidate,
         bound=-task.spec.margin,
         failure_class=FailureClass.MODEL if look.result.outcome is Outcome.FAIL else None,
+        interval=look.result.interval,
     )
 
 

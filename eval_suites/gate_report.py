@@ -17,7 +17,7 @@ _ANSWER = {
     Outcome.INCONCLUSIVE: "Inconclusive: the items do not decide whether the candidate is good enough.",
     Outcome.ERROR: "Error: the measurement itself is broken, so the candidate was not judged.",
 }
-_NEXT = {
+NEXT = {
     FailureClass.MODEL: "Next: use a gentler recipe or another source; this candidate is not released.",
     FailureClass.CONFIG: "Next: mend the suite or the spec as said below, then run again.",
     FailureClass.INFRA: "Next: run again; what was measured well is reused.",
@@ -35,7 +35,7 @@ def _head(suite: Suite, verdict: Verdict) -> Iterator[str]:
     yield ""
     yield _ANSWER[verdict.outcome]
     if verdict.failure_class and not verdict.passed:
-        yield _NEXT[verdict.failure_class]
+        yield NEXT[verdict.failure_class]
     yield ""
     yield f"Suite `{suite.name}` ({suite.digest.short}): {_cell(suite.spec.description)}"
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from eval_suites.gate_page import GatePage
 from flows.candidate import Candidate, Inputs
-from flows.gates import Verdicts, judge_candidate
+from flows.gates import judge_candidate
 from registry.errors import GateFailed
 from tasks.progress import report
 from tasks.provenance import record_quantize
@@ -16,10 +17,10 @@ from tasks.workplace import Workplace
 
 @dataclass(frozen=True)
 class Accepted:
-    """A candidate that its gates let through, and the recipes that they rejected before, with the reason."""
+    """A candidate that its gates let through, what they said, and the recipes that they rejected before."""
 
     candidate: Candidate
-    verdicts: Verdicts
+    page: GatePage
     rejected: tuple[tuple[Recipe, GateFailed], ...] = ()
 
 

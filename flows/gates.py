@@ -7,10 +7,13 @@ and of the suite no more than it takes to decide.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 
 from eval_suites.answers import Answer
+from eval_suites.flips import flips_behind
 from eval_suites.gate import is_decided, judge
+from eval_suites.gate_page import GatePage
 from eval_suites.plan import Plan, plan_of
 from eval_suites.report import EvalReport
 from flows.candidate import Candidate, Inputs
@@ -19,52 +22,61 @@ from registry.manifests import load_manifest
 from registry.version import ModelVersion
 from tasks.check_artefact import check_answers, check_artefact
 from tasks.evaluate import Measured, evaluate, keep_report, report_of
+from tasks.gate_page import with_texts
 from tasks.record import record_quality, record_sanity
 from tasks.serving import Served
 from tasks.workplace import Workplace
 
 
-@dataclass(frozen=True)
-class Verdicts:
-    """What the gates said of a candidate."""
+def page_of(candidate: Candidate) -> GatePage:
+    """The page of a candidate that no gate has spoken of."""
+    inputs, weights = candidate.inputs, candidate.weights.manifest.set_digest
+    judged = {
+        "release": candidate.release,
+        "weights": weights,
+        "runtime": inputs.installed.runtime.digest,
+        "serve": inputs.serve.digest,
+        "suite": inputs.suite.digest,
+    }
+    items = {task.name: task.items for task in inputs.suite.tasks}
+    return GatePage(name=inputs.spec.registry.name, at=datetime.now(UTC), judged=judged, items=items)
 
-    sanity: Verdict
-    quality: Verdict
 
-
-def judge_candidate(place: Workplace, candidate: Candidate) -> Verdicts:
-    """Every gate's verdict, recorded. Raises the error of the first that did not pass."""
-    files = check_files(place, candidate)
+def judge_candidate(place: Workplace, candidate: Candidate) -> GatePage:
+    """What every gate said, recorded. Raises the error of the first that did not pass."""
+    page = page_of(candidate)
+    files = check_files(place, candidate, page)
     source = _source(place, candidate)
     baselines = {"source": source.report} if source else {}
     live = _live(place, candidate.inputs)
     while True:
         reports = {**baselines, **({live.name: live.report} if live else {})}
-        sanity, scored = judge_sanity(place, candidate, files, source, reports)
+        so_far, scored = judge_sanity(place, candidate, page, files, source, reports)
         verdict = judge(candidate.inputs.suite, _plan(candidate.inputs), scored, reports)
         more = None if is_decided(verdict) or not live else _asked_more(place, candidate.inputs, live, scored)
         if more is None:
-            return Verdicts(sanity, judge_quality(place, candidate, scored, verdict))
+            return judge_quality(place, candidate, so_far, scored, verdict, reports)
         live = more
 
 
-def check_files(place: Workplace, candidate: Candidate) -> Verdict:
+def check_files(place: Workplace, candidate: Candidate, page: GatePage) -> Verdict:
     """The sanity gate on files; raises what it comes to unless it passes, before any server starts."""
     source = candidate.inputs.source.manifest
     files = check_artefact(place, source, candidate.weights)
     if not files.passed:
-        record_sanity(place, candidate.release, source.set_digest, files, asked=False)
+        record_sanity(place, page, source.set_digest, files, asked=False)
     return files
 
 
 def judge_sanity(
     place: Workplace,
     candidate: Candidate,
+    page: GatePage,
     files: Verdict,
     source: Measured | None,
     reports: Mapping[str, EvalReport],
-) -> tuple[Verdict, EvalReport]:
-    """The sanity gate on files and answers, recorded, and what the candidate scored when it had passed.
+) -> tuple[GatePage, EvalReport]:
+    """The page after the sanity gate on files and answers, and what the candidate scored when it had passed.
 
     Raises what the gate comes to unless it passes; then the suite is not asked.
     """
@@ -79,16 +91,24 @@ def judge_sanity(
     served = Served("candidate", candidate.weights.manifest, inputs.serve, inputs.installed)
     measured = evaluate(place, served, inputs.suite, inputs.spec.evaluate.seed, speaks, enough)
     sanity = check_answers(files, measured.answers, control)
-    record_sanity(place, candidate.release, inputs.source.manifest.set_digest, sanity, asked=True)
-    return sanity, measured.report
+    page = record_sanity(place, page, inputs.source.manifest.set_digest, sanity, asked=True)
+    return page, measured.report
 
 
-def judge_quality(place: Workplace, candidate: Candidate, scored: EvalReport, verdict: Verdict) -> Verdict:
-    """The verdict on the candidate beside what else was measured, recorded; raises unless it passes."""
+def judge_quality(
+    place: Workplace,
+    candidate: Candidate,
+    page: GatePage,
+    scored: EvalReport,
+    verdict: Verdict,
+    reports: Mapping[str, EvalReport],
+) -> GatePage:
+    """The page after the verdict on the candidate beside what else was measured; raises unless it passes."""
     inputs = candidate.inputs
     keep_report(place, candidate.release, inputs.suite, inputs.spec.evaluate.seed, scored)
-    record_quality(place, inputs.suite, candidate.release, verdict)
-    return verdict
+    flips = flips_behind(verdict, _plan(inputs), scored, reports)
+    page = replace(page, flips=with_texts(place.home, flips, scored, reports))
+    return record_quality(place, page, inputs.suite, verdict)
 
 
 def _plan(inputs: Inputs) -> Plan:

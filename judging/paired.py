@@ -32,7 +32,7 @@ from statistics import NormalDist
 import numpy as np
 from numpy.typing import NDArray
 
-from judging.verdict import Outcome
+from judging.verdict import Interval, Outcome
 
 Values = Sequence[float] | NDArray[np.float64]
 Figure = float | NDArray[np.float64]
@@ -112,6 +112,11 @@ class PairedResult:
     def flips(self) -> int:
         """Items whose score changed, either way."""
         return self.lost + self.gained
+
+    @property
+    def interval(self) -> Interval:
+        """The difference with its bounds, as a finding carries it."""
+        return Interval(estimate=self.estimate, lower=self.lower, upper=self.upper, samples=self.n)
 
 
 def non_inferiority(

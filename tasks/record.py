@@ -10,6 +10,7 @@ from typing import Any
 
 from eval_suites import sanity_report
 from eval_suites.answers import prompts_digest
+from eval_suites.gate_page import GatePage
 from eval_suites.gate_report import to_markdown
 from eval_suites.suite import Suite
 from judging.verdict import FailureClass, Outcome, Verdict
@@ -19,6 +20,7 @@ from registry.digest import Digest, canonical_json
 from registry.errors import GateFailed, HeadgateError, Inconclusive, InfrastructureError, UsageError
 from registry.evidence import Evidence, list_evidence, record
 from registry.predicates import QUALITY, SANITY, SCAN, is_document
+from tasks.gate_page import write_gate_page
 from tasks.scan import Scanned
 from tasks.summary import write_report
 from tasks.workplace import Workplace
@@ -31,39 +33,45 @@ def check_means(place: Workplace) -> None:
     check_mover(place.trust, key_id)
 
 
-def record_quality(place: Workplace, suite: Suite, release: Digest, verdict: Verdict) -> None:
-    """Keep the gate's verdict and report; unless it passed, raises the error of its outcome."""
-    report = write_report(place, "gate-report", to_markdown(suite, verdict))
+def record_quality(place: Workplace, page: GatePage, suite: Suite, verdict: Verdict) -> GatePage:
+    """Keep the gate's verdict, report and page; unless it passed, raises the error of its outcome."""
+    page = page.after(QUALITY, verdict)
+    shown = write_gate_page(place, page)
+    write_report(place, "gate-report", f"{to_markdown(suite, verdict)}\nWith every flip: `{shown}`\n")
     facts = {"suite": suite.name, "suite_digest": str(suite.digest)}
-    record_once(place, QUALITY, release, verdict, facts)
+    record_once(place, QUALITY, page.release, verdict, facts)
     if not verdict.passed:
         kind = _GATE_ERRORS[verdict.outcome]
         raise kind(
             f"the quality gate said {verdict.outcome}; nothing was published",
             why="; ".join(verdict.reasons()),
-            next_step=f"read {report}",
+            next_step=f"open {shown}",
         )
+    return page
 
 
 def record_sanity(
-    place: Workplace, release: Digest, source: Digest, verdict: Verdict, *, asked: bool
-) -> None:
+    place: Workplace, page: GatePage, source: Digest, verdict: Verdict, *, asked: bool
+) -> GatePage:
     """Keep the sanity gate's verdict on a release made of this source; raises unless it passed.
 
     On the release, not on its weights: what they answer depends on what serves them, and how. ``asked`` is
     whether it was served, or had failed by its files before.
     """
-    report = write_report(place, "sanity-report", sanity_report.to_markdown(verdict))
+    page = page.after(SANITY, verdict)
+    shown = write_gate_page(place, page)
+    write_report(place, "sanity-report", sanity_report.to_markdown(verdict))
     prompts = {"prompts": str(prompts_digest())} if asked else {}
-    record_once(place, SANITY, release, verdict, {"source": str(source), **prompts})
+    record_once(place, SANITY, page.release, verdict, {"source": str(source), **prompts})
     if not verdict.passed:
         config = verdict.failure_class is FailureClass.CONFIG
         kind = UsageError if config else _GATE_ERRORS[verdict.outcome]
         raise kind(
             f"the sanity gate said {verdict.outcome} of the quantized weights; nothing was published",
             why="; ".join(verdict.reasons()),
-            next_step=f"read {report}; another recipe or engine under quantize may do better",
+            next_step=f"open {shown}; another recipe or engine under quantize may do better",
         )
+    return page
 
 
 def record_scan(place: Workplace, release: Digest, scanned: Scanned) -> None:

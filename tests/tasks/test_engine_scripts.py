@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from eval_suites.texts import ItemText, read_texts
 from tasks import engine_limits
 from tasks.engine_environment import ENGINES
 from tasks.engine_limits import Machine, Model
@@ -227,8 +228,44 @@ def test_content_digest_does_not_know_where_or_when(server: ModuleType, tmp_path
 
 def test_score_that_is_no_number_becomes_null() -> None:
     """The gate has to see it; JSON cannot carry a NaN."""
-    sample = {"doc_id": 0, "doc_hash": "d", "prompt_hash": "p", "metrics": ["acc"], "acc": float("nan")}
+    sample = generated("x") | {"exact_match": float("nan")}
     assert _load("evaluate_lm_eval").sample_of("facts", sample)["value"] is None
+
+
+def generated(answer: str, prompt: str = "Q:") -> dict[str, Any]:
+    """An item as lm-eval logs it, with what was generated."""
+    asked = {"arguments": [(prompt, {"until": ["\n"]})], "resps": [[answer]]}
+    hashes = {"doc_id": 0, "doc_hash": "d", "prompt_hash": "p"}
+    return {**hashes, "metrics": ["exact_match"], "exact_match": 1.0, **asked}
+
+
+def test_the_answer_to_a_choice_is_the_likeliest_one() -> None:
+    """Its text, as lm-eval's accuracy takes it: the first of equals."""
+    asked = [("Q:", f" {choice}") for choice in ("red", "until", "blue")]
+    said = [[(-2.0, False)], [(-1.0, True)], [(-1.0, False)]]
+    sample = generated("") | {"arguments": asked, "resps": said}
+    assert _load("evaluate_lm_eval").sample_of("facts", sample)["answer"] == "until"
+
+
+def test_long_texts_are_kept_where_they_matter() -> None:
+    """The end of a prompt, where the question is; both ends of an answer, where the conclusion is."""
+    sample = generated("begin" + "x" * 5000 + "end", "shots" * 1000 + "Question?")
+    found = _load("evaluate_lm_eval").sample_of("facts", sample)
+    assert len(found["prompt"]) == 2000
+    assert found["prompt"].endswith("Question?")
+    assert len(found["answer"]) == 500
+    assert found["answer"].startswith("begin")
+    assert found["answer"].endswith("end")
+
+
+def test_texts_are_written_beside_the_scores(tmp_path: Path) -> None:
+    """What the judge reads at each look has none of them, and what people read is there whole."""
+    engine = _load("evaluate_lm_eval")
+    sample = engine.sample_of("facts", generated("yes \ud800 \u2028\n"))
+    engine.write_texts(tmp_path / "texts", [sample])
+    found = read_texts((tmp_path / "texts").read_bytes(), [("facts", 0), ("facts", 1)])
+    assert found == {("facts", 0): ItemText("Q:", "yes \ud800 \u2028\n")}
+    assert {*engine.chosen(sample, engine.SCORED)} & {"prompt", "answer"} == set()
 
 
 def test_evaluator_says_at_once_that_no_server_answers() -> None:
