@@ -45,14 +45,15 @@ def accept(place: Workplace, inputs: Inputs) -> Accepted:
         except GateFailed as refusal:
             rejected.append((recipe, refusal))
             report("quantize", f"{recipe} was rejected: {refusal.why}")
-    raise _all_rejected(rejected)
+    raise _all_rejected(place, rejected)
 
 
-def _all_rejected(rejected: list[tuple[Recipe, GateFailed]]) -> GateFailed:
+def _all_rejected(place: Workplace, rejected: list[tuple[Recipe, GateFailed]]) -> GateFailed:
     if len(rejected) == 1:
         return rejected[0][1]
     return GateFailed(
         f"all {len(rejected)} recipes were rejected; nothing was published",
         why="; ".join(f"{recipe}: {refusal.why}" for recipe, refusal in rejected),
-        next_step="add a recipe that keeps more to quantize.fallbacks, or choose another model",
+        next_step=f"open the pages gate*.html in {place.run.directory}; add a recipe that keeps more to"
+        " quantize.fallbacks, or choose another model",
     )

@@ -38,7 +38,8 @@ def page_of(candidate: Candidate) -> GatePage:
         "serve": inputs.serve.digest,
         "suite": inputs.suite.digest,
     }
-    items = {task.name: task.items for task in inputs.suite.tasks}
+    plan = _plan(inputs)
+    items = {task.name: len(plan.asked(task.name, len(plan.looks))) for task in inputs.suite.tasks}
     return GatePage(name=inputs.spec.registry.name, at=datetime.now(UTC), judged=judged, items=items)
 
 

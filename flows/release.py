@@ -59,7 +59,10 @@ def _release(spec: ReleaseSpec) -> dict[str, Any]:
         result["page"] = str(page_path(place, candidate.release))
         result["fetched"] = dict(inputs.source.places)
     if accepted.rejected:
-        result["rejected"] = [{"recipe": r.to_json(), "why": refusal.why} for r, refusal in accepted.rejected]
+        result["rejected"] = [
+            {"recipe": r.to_json(), "why": refusal.why, "next": refusal.next_step}
+            for r, refusal in accepted.rejected
+        ]
     if spec.rollout.auto:
         result["rollout"] = promote_if_new(version, spec.rollout)
     return result

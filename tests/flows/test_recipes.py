@@ -35,6 +35,7 @@ def test_a_rejected_recipe_is_followed_by_the_next(place: Project) -> None:
     (rejected,) = result["rejected"]
     assert rejected["recipe"]["group_size"] == 128
     assert "more than the margin" in rejected["why"]
+    assert rejected["next"].endswith("gate.html")
     assert [log for log in stages(place) if "source" in log] == ["serve-source"]
 
 
