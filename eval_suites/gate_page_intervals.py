@@ -51,10 +51,11 @@ class Row:
 
 @dataclass(frozen=True)
 class Intervals:
-    """Rows and the scale they share."""
+    """Rows and the scale they share; zero is on it where they are differences."""
 
     rows: tuple[Row, ...]
     scale: Scale
+    has_zero: bool
 
     def at(self, share: float) -> float:
         """The place of a difference or score, a fraction of 1, in per cent of the width."""
@@ -65,21 +66,26 @@ def intervals_of(findings: Sequence[Finding], items: Mapping[str, int]) -> tuple
     """The rows against baselines, and those against floors; ``items`` by task."""
     rows = [_row(finding, items) for finding in findings]
     floors = [row for row in rows if row.against == FLOOR]
-    return _shared([row for row in rows if row.against != FLOOR], 0.0), _shared(floors)
+    differences = [row for row in rows if row.against != FLOOR]
+    return _shared(differences, has_zero=True), _shared(floors, has_zero=False)
 
 
-def _shared(rows: Sequence[Row], *also: float) -> Intervals:
-    return Intervals(tuple(rows), scale_over([*also, *(value for row in rows for value in row.shown)]))
+def _shared(rows: Sequence[Row], *, has_zero: bool) -> Intervals:
+    values = [value for row in rows for value in row.shown]
+    return Intervals(tuple(rows), scale_over([*values, 0.0] if has_zero else values), has_zero)
 
 
 def _row(finding: Finding, items: Mapping[str, int]) -> Row:
     against, _, task = finding.name.partition("/")
+    bound = finding.bound
+    if bound is not None and against != FLOOR:
+        bound = -abs(bound)  # a margin: a loss, whichever way the metric is better
     return Row(
         task=task or against,
         against=against,
         outcome=finding.outcome,
         message=finding.message.removeprefix(f"{describe(task, against)}: "),
         interval=finding.interval,
-        bound=finding.bound,
+        bound=bound,
         items=items.get(task),
     )
