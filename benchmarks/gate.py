@@ -116,7 +116,10 @@ def ours(cell: Cell, lost: Counts, gained: Counts, squares: Counts) -> Rates:
         dispersion=dispersion_of(between, lost + gained - n * mean**2, size),
     )
     z = np.array(boundaries([look / LOOKS for look in looks], ALPHA))
-    passed, failed = first(tally.z_below(MARGIN) > z), first(tally.z_above(MARGIN) > z)
+    doubted = gained - lost > n * MARGIN  # against the source, more than a plausible gain: no pass yet
+    doubted[:, -1] = False
+    passed = first((tally.z_below(MARGIN) > z) & ~doubted)
+    failed = first(tally.z_above(MARGIN) > z)
     ended = np.minimum(np.minimum(passed, failed) + 1, LOOKS)
     return Rates(
         float((passed < failed).mean()), float((failed < passed).mean()), float(ended.mean() / LOOKS)

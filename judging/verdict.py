@@ -79,8 +79,9 @@ class Verdict:
 
     @property
     def failure_class(self) -> FailureClass | None:
-        """The class of the first finding that gave the verdict its outcome."""
-        return next((f.failure_class for f in self.findings if f.outcome is self.outcome), None)
+        """Of the findings that gave the verdict its outcome, the first class that one has."""
+        worst = (f.failure_class for f in self.findings if f.outcome is self.outcome)
+        return next((found for found in worst if found), None)
 
     def reasons(self) -> list[str]:
         """The messages of the findings behind the outcome, in the judge's order."""
