@@ -2,8 +2,8 @@
 
 10 000 releases are simulated per cell: 3000 items, a margin of 2 points, a baseline that is right on 75 % of
 them; 2, 5 or 10 % of the items flip, and the candidate truly loses nothing, half the margin, the margin or
-twice that. With clusters, items come in passages of 5 and flips fall on 30 % of the passages. ``judging``
-looks after each of 30 batches; the peers judge all items once.
+twice that. With clusters, items come in passages of 5 and flips fall on 30 % of the passages. The gate judges
+as against the source, after each of 30 batches; the peers judge all items once.
 """
 
 from __future__ import annotations

@@ -24,8 +24,9 @@ from judging.verdict import FailureClass, Finding, Outcome, Verdict
 def judge(suite: Suite, plan: Plan, candidate: EvalReport, baselines: Mapping[str, EvalReport]) -> Verdict:
     """The verdict on a candidate; a finding per task and baseline, named ``baseline/task``.
 
-    A task's floor has a finding of its own, named ``floor/task``. Without any baseline a task passes if the
-    candidate beats chance, and the finding says that nothing was compared.
+    A task's floor has a finding of its own, named ``floor/task``, unless a comparison found the measurement
+    broken. Without any baseline a task passes if the candidate beats chance, and the finding says that
+    nothing was compared.
     """
     return Verdict.of(
         finding
@@ -52,11 +53,10 @@ def _findings(
     if broken := _broken(task, CANDIDATE, plan, candidate):
         yield broken
         return
-    for name, baseline in baselines.items():
-        yield _against(setting, name, baseline, candidate)
-    if not baselines:
-        yield _alone(task, candidate, setting.suite.alpha)
-    if task.spec.floor is not None:
+    found = [_against(setting, name, baseline, candidate) for name, baseline in baselines.items()]
+    yield from found or [_alone(task, candidate, setting.suite.alpha)]
+    is_measured = all(finding.outcome is not Outcome.ERROR for finding in found)
+    if task.spec.floor is not None and is_measured:
         scored = candidate.of(task.name, plan.asked(task.name, candidate.looks))
         yield held_to_floor(setting, task.spec.floor, scored)
 

@@ -67,6 +67,14 @@ def test_a_floors_finding_says_how_far_it_is_known(choosing: Choosing) -> None:
     assert floor.message.endswith("in 100 of 600 items; it is better than the floor of 60.00 %")
 
 
+def test_a_broken_measurement_proves_no_score_below_the_floor(choosing: Choosing) -> None:
+    """Answers to a drifted prompt say nothing of the model: it is not rejected for them."""
+    suite = choosing(floor=0.6)
+    drifted = report(suite, first(0), template="chatml")
+    verdict = judged(suite, drifted, {"source": report(suite, first(570))})
+    assert (verdict.outcome, verdict.failure_class) == (Outcome.ERROR, FailureClass.CONFIG)
+
+
 def test_a_floor_that_is_not_placed_yet_asks_for_more_items(choosing: Choosing) -> None:
     """The comparison may be over before."""
     suite = choosing(floor=0.6)
