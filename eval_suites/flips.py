@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 
 from eval_suites.plan import Plan
 from eval_suites.report import EvalReport, Item
+from eval_suites.suite import Suite
+from eval_suites.suite_spec import TaskSpec
 from eval_suites.texts import ItemText, Place
 from judging.verdict import Verdict
 
@@ -16,18 +18,19 @@ MOST_SHOWN = 50
 
 @dataclass(frozen=True)
 class Flip:
-    """An item that scored otherwise: both scores, and the texts where they were kept."""
+    """An item that scored otherwise: both scores, what was gained (less than 0: lost), texts that were kept."""
 
     doc_id: int
     before: float
     after: float
+    gain: float
     baseline: ItemText | None = None
     candidate: ItemText | None = None
 
     @property
     def lost(self) -> bool:
-        """Whether the candidate scores less."""
-        return self.after < self.before
+        """Whether the candidate scores worse."""
+        return self.gain < 0
 
 
 @dataclass(frozen=True)
@@ -62,28 +65,29 @@ class TaskFlips:
 
 
 def flips_of(
-    task: str, name: str, doc_ids: Sequence[int], baseline: EvalReport, candidate: EvalReport
+    spec: TaskSpec, name: str, doc_ids: Sequence[int], baseline: EvalReport, candidate: EvalReport
 ) -> TaskFlips:
     """The flips among these items: what was lost first, the most of it at the top; at most ``MOST_SHOWN``."""
-    before, after = baseline.of(task, doc_ids), candidate.of(task, doc_ids)
-    found = [_flip(b, a) for b, a in zip(before, after, strict=True) if b.value != a.value]
-    found.sort(key=lambda flip: (flip.after - flip.before, flip.doc_id))
+    before, after = baseline.of(spec.name, doc_ids), candidate.of(spec.name, doc_ids)
+    found = [_flip(spec, b, a) for b, a in zip(before, after, strict=True) if b.value != a.value]
+    found.sort(key=lambda flip: (flip.gain, flip.doc_id))
     lost = sum(flip.lost for flip in found)
-    return TaskFlips(task, name, lost, len(found) - lost, tuple(found[:MOST_SHOWN]))
+    return TaskFlips(spec.name, name, lost, len(found) - lost, tuple(found[:MOST_SHOWN]))
 
 
 def flips_behind(
-    verdict: Verdict, plan: Plan, candidate: EvalReport, baselines: Mapping[str, EvalReport]
+    suite: Suite, verdict: Verdict, plan: Plan, candidate: EvalReport, baselines: Mapping[str, EvalReport]
 ) -> list[TaskFlips]:
     """The flips that a quality verdict rests on, of each task and baseline that has any, in its order."""
-    found = []
+    found, specs = [], {task.name: task.spec for task in suite.tasks}
     for finding in verdict.findings:
         name, _, task = finding.name.partition("/")
         if finding.interval and name in baselines:
             doc_ids = plan.asked(task, candidate.looks)[: finding.interval.samples]
-            found.append(flips_of(task, name, doc_ids, baselines[name], candidate))
+            found.append(flips_of(specs[task], name, doc_ids, baselines[name], candidate))
     return [flips for flips in found if flips.shown]
 
 
-def _flip(before: Item, after: Item) -> Flip:
-    return Flip(before.doc_id, before.value, after.value)
+def _flip(spec: TaskSpec, before: Item, after: Item) -> Flip:
+    gain = spec.goodness(after.value) - spec.goodness(before.value)
+    return Flip(before.doc_id, before.value, after.value, gain)

@@ -8,12 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from eval_suites.gate import CANDIDATE, describe
+from eval_suites.comparison import CANDIDATE, FLOOR, describe
 from eval_suites.gate_page_scale import Scale, scale_over
 from judging.verdict import Finding, Interval, Outcome
-
-FLOOR = "floor"
-"""What stands for a baseline in the name of a finding about a task's floor."""
 
 
 @dataclass(frozen=True, kw_only=True)

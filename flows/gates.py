@@ -39,7 +39,7 @@ def page_of(candidate: Candidate) -> GatePage:
         "suite": inputs.suite.digest,
     }
     plan = _plan(inputs)
-    items = {task.name: len(plan.asked(task.name, len(plan.looks))) for task in inputs.suite.tasks}
+    items = {task.name: plan.items(task.name) for task in inputs.suite.tasks}
     return GatePage(name=inputs.spec.registry.name, at=datetime.now(UTC), judged=judged, items=items)
 
 
@@ -107,7 +107,7 @@ def judge_quality(
     """The page after the verdict on the candidate beside what else was measured; raises unless it passes."""
     inputs = candidate.inputs
     keep_report(place, candidate.release, inputs.suite, inputs.spec.evaluate.seed, scored)
-    flips = flips_behind(verdict, _plan(inputs), scored, reports)
+    flips = flips_behind(inputs.suite, verdict, _plan(inputs), scored, reports)
     page = replace(page, flips=with_texts(place.home, flips, scored, reports))
     return record_quality(place, page, inputs.suite, verdict)
 

@@ -48,8 +48,8 @@ class Finding:
     """One thing a judge looked at: both values, the bound, and what follows, in a sentence.
 
     ``bound`` is in the unit of the two values' comparison (a difference, a ratio, a rate); the
-    message names it. ``interval`` is in the same unit, the more the better; None where nothing was
-    estimated, and in what was written before there were any.
+    message names it. ``interval`` is of a gain, the more the better, or of what a level in ``bound`` is
+    for; None where nothing was estimated, and in what was written before there were any.
     """
 
     name: str
@@ -95,8 +95,9 @@ class Verdict:
 
     @property
     def failure_class(self) -> FailureClass | None:
-        """The class of the first finding that gave the verdict its outcome."""
-        return next((f.failure_class for f in self.findings if f.outcome is self.outcome), None)
+        """Of the findings that gave the verdict its outcome, the first class that one has."""
+        worst = (f.failure_class for f in self.findings if f.outcome is self.outcome)
+        return next((found for found in worst if found), None)
 
     def reasons(self) -> list[str]:
         """The messages of the findings behind the outcome, in the judge's order."""

@@ -25,7 +25,7 @@ def right(*items: range) -> dict[str, set[int]]:
 def test_what_was_lost_comes_first(facts: Suite) -> None:
     """Then what was gained; each with both scores."""
     baseline, candidate = report(facts, right(range(100))), report(facts, right(range(3, 102)))
-    found = flips_of("choose", "source", ALL, baseline, candidate)
+    found = flips_of(facts.tasks[0].spec, "source", ALL, baseline, candidate)
     assert (found.lost, found.gained, found.left_out) == (3, 2, 0)
     assert [(flip.doc_id, flip.before, flip.after) for flip in found.shown] == [
         *((n, 1.0, 0.0) for n in range(3)),
@@ -35,7 +35,7 @@ def test_what_was_lost_comes_first(facts: Suite) -> None:
 
 def test_many_flips_are_counted_and_not_all_shown(facts: Suite) -> None:
     """A page is to be read."""
-    found = flips_of("choose", "source", ALL, report(facts, right(ALL)), report(facts, right()))
+    found = flips_of(facts.tasks[0].spec, "source", ALL, report(facts, right(ALL)), report(facts, right()))
     assert (found.lost, len(found.shown), found.left_out) == (600, MOST_SHOWN, 550)
 
 
@@ -43,7 +43,7 @@ def test_flips_are_those_the_verdict_counts(facts: Suite) -> None:
     """Of the items up to the look that decided, task by task; a task without any is not there."""
     baseline, candidate = report(facts, right(ALL)), report(facts, right(range(300)))
     verdict = judged(facts, candidate, {"source": baseline})
-    (found,) = flips_behind(verdict, plan_of(facts, SEED), candidate, {"source": baseline})
+    (found,) = flips_behind(facts, verdict, plan_of(facts, SEED), candidate, {"source": baseline})
     assert (found.task, found.baseline) == ("choose", "source")
     assert f"{found.lost + found.gained} flips" in verdict.findings[0].message
     assert found.lost < 300
@@ -53,12 +53,14 @@ def test_a_broken_measurement_has_no_flips(facts: Suite) -> None:
     """Other prompts are other questions."""
     baseline, candidate = report(facts, right(ALL)), report(facts, right(), template="x")
     verdict = judged(facts, candidate, {"source": baseline})
-    assert flips_behind(verdict, plan_of(facts, SEED), candidate, {"source": baseline}) == []
+    assert flips_behind(facts, verdict, plan_of(facts, SEED), candidate, {"source": baseline}) == []
 
 
 def test_texts_join_where_they_were_kept(facts: Suite) -> None:
     """One side may have none: it was evaluated before texts were kept."""
-    found = flips_of("choose", "source", ALL, report(facts, right(range(1))), report(facts, right()))
+    found = flips_of(
+        facts.tasks[0].spec, "source", ALL, report(facts, right(range(1))), report(facts, right())
+    )
     (flip,) = found.with_texts({}, {("choose", 0): ItemText("Q", "A")}).shown
     assert (flip.baseline, flip.candidate) == (None, ItemText("Q", "A"))
 

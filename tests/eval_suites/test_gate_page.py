@@ -41,7 +41,7 @@ def page_of(
         at=datetime(2026, 11, 3, tzinfo=UTC),
         judged={part: Digest.of_json(part) for part in parts},
         items={task.name: task.items for task in suite.tasks},
-        flips=tuple(flips_behind(verdict, plan_of(suite, SEED), candidate, baselines)),
+        flips=tuple(flips_behind(suite, verdict, plan_of(suite, SEED), candidate, baselines)),
     )
     return page.after("sanity", SANITY).after("quality", verdict)
 
