@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from flows.candidate import Candidate, Inputs
-from flows.gates import Verdicts, judge_candidate
+from flows.gates import judge_candidate
+from judging.verdict import Verdict
 from registry.errors import GateFailed
 from tasks.progress import report
 from tasks.provenance import record_quantize
@@ -16,10 +18,10 @@ from tasks.workplace import Workplace
 
 @dataclass(frozen=True)
 class Accepted:
-    """A candidate that its gates let through, and the recipes that they rejected before, with the reason."""
+    """A candidate that its gates let through, their verdicts by kind, and what they rejected before."""
 
     candidate: Candidate
-    verdicts: Verdicts
+    verdicts: Mapping[str, Verdict]
     rejected: tuple[tuple[Recipe, GateFailed], ...] = ()
 
 

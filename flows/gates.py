@@ -1,7 +1,7 @@
-"""The gates a candidate passes: its files, its answers, its quality. The first no ends it.
+"""The gates a candidate passes: files, answers, token probabilities, quality. The first no ends it.
 
-Each is asked before the next costs anything: files before a server starts, answers before the suite is asked,
-and of the suite no more than it takes to decide.
+Each is asked before the next costs anything: files before a server starts, answers and probabilities before
+the suite is asked, and of the suite no more than it takes to decide.
 """
 
 from __future__ import annotations
@@ -10,41 +10,96 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from eval_suites.answers import Answer
+from eval_suites.fidelity import Limits, judge_fidelity
 from eval_suites.gate import is_decided, judge
 from eval_suites.plan import Plan, plan_of
+from eval_suites.probe_texts import probe_texts, texts_digest
 from eval_suites.report import EvalReport
 from flows.candidate import Candidate, Inputs
+from flows.translate import limits_of
 from judging.verdict import Verdict
 from registry.manifests import load_manifest
+from registry.predicates import FIDELITY, QUALITY, SANITY
 from registry.version import ModelVersion
 from tasks.check_artefact import check_answers, check_artefact
-from tasks.evaluate import Measured, evaluate, keep_report, report_of
-from tasks.record import record_quality, record_sanity
+from tasks.evaluate import Judges, Measured, Probed, evaluate, keep_report, report_of
+from tasks.record import record_fidelity, record_quality, record_sanity
 from tasks.serving import Served
 from tasks.workplace import Workplace
 
 
 @dataclass(frozen=True)
-class Verdicts:
-    """What the gates said of a candidate."""
+class _Fidelity:
+    """What the fidelity gate compares a candidate and its source on, and how far apart they may be."""
 
-    sanity: Verdict
-    quality: Verdict
+    texts: tuple[str, ...]
+    limits: Limits
 
 
-def judge_candidate(place: Workplace, candidate: Candidate) -> Verdicts:
-    """Every gate's verdict, recorded. Raises the error of the first that did not pass."""
+@dataclass(frozen=True)
+class _Gates:
+    """The gates of one candidate: what its files were found to be, and what it is compared with.
+
+    ``source`` is None where nothing was quantized, and ``wanted`` where nothing is to be compared by token.
+    """
+
+    candidate: Candidate
+    files: Verdict
+    wanted: _Fidelity | None
+    source: Measured | None
+    reports: Mapping[str, EvalReport]
+
+    def sanity(self, answers: tuple[Answer, ...]) -> Verdict:
+        """On files and answers."""
+        return check_answers(self.files, answers, self.source.answers if self.source else None)
+
+    def fidelity(self, probes: tuple[Probed, ...]) -> Verdict | None:
+        """On token probabilities beside the source's; None where nothing is compared."""
+        if self.wanted is None or self.source is None:
+            return None
+        (baseline, again), (probed,) = self.source.probes, probes
+        alpha = self.candidate.inputs.suite.alpha
+        return judge_fidelity(baseline, probed, again, self.wanted.limits, alpha)
+
+    def quality(self, report: EvalReport) -> Verdict:
+        """On what was scored so far."""
+        inputs = self.candidate.inputs
+        return judge(inputs.suite, _plan(inputs), report, self.reports)
+
+    def judges(self) -> Judges:
+        """Whether what is said so far is worth asking more."""
+
+        def is_faithful(probes: tuple[Probed, ...]) -> bool:
+            verdict = self.fidelity(probes)
+            return verdict is None or verdict.passed
+
+        return Judges(
+            speaks=lambda answers: self.sanity(answers).passed,
+            is_faithful=is_faithful,
+            enough=lambda report: bool(self.reports) and is_decided(self.quality(report)),
+        )
+
+
+def judge_candidate(place: Workplace, candidate: Candidate) -> dict[str, Verdict]:
+    """Every gate's verdict by its kind, recorded. Raises the error of the first that did not pass."""
     files = check_files(place, candidate)
-    source = _source(place, candidate)
-    baselines = {"source": source.report} if source else {}
+    wanted = _fidelity(candidate)
+    source = _source(place, candidate, wanted)
     live = _live(place, candidate.inputs)
     while True:
-        reports = {**baselines, **({live.name: live.report} if live else {})}
-        sanity, scored = judge_sanity(place, candidate, files, source, reports)
-        verdict = judge(candidate.inputs.suite, _plan(candidate.inputs), scored, reports)
-        more = None if is_decided(verdict) or not live else _asked_more(place, candidate.inputs, live, scored)
+        reports = {
+            **({"source": source.report} if source else {}),
+            **({live.name: live.report} if live else {}),
+        }
+        gates = _Gates(candidate, files, wanted, source, reports)
+        measured = _measured(place, gates)
+        early = judge_early(place, gates, measured)
+        verdict = gates.quality(measured.report)
+        more = None
+        if live and not is_decided(verdict):
+            more = _asked_more(place, candidate.inputs, live, measured.report)
         if more is None:
-            return Verdicts(sanity, judge_quality(place, candidate, scored, verdict))
+            return {**early, QUALITY: judge_quality(place, candidate, measured.report, verdict)}
         live = more
 
 
@@ -57,30 +112,17 @@ def check_files(place: Workplace, candidate: Candidate) -> Verdict:
     return files
 
 
-def judge_sanity(
-    place: Workplace,
-    candidate: Candidate,
-    files: Verdict,
-    source: Measured | None,
-    reports: Mapping[str, EvalReport],
-) -> tuple[Verdict, EvalReport]:
-    """The sanity gate on files and answers, recorded, and what the candidate scored when it had passed.
-
-    Raises what the gate comes to unless it passes; then the suite is not asked.
-    """
-    inputs, control = candidate.inputs, source.answers if source else None
-
-    def speaks(answers: tuple[Answer, ...]) -> bool:
-        return check_answers(files, answers, control).passed
-
-    def enough(scored: EvalReport) -> bool:
-        return bool(reports) and is_decided(judge(inputs.suite, _plan(inputs), scored, reports))
-
-    served = Served("candidate", candidate.weights.manifest, inputs.serve, inputs.installed)
-    measured = evaluate(place, served, inputs.suite, inputs.spec.evaluate.seed, speaks, enough)
-    sanity = check_answers(files, measured.answers, control)
-    record_sanity(place, candidate.release, inputs.source.manifest.set_digest, sanity, asked=True)
-    return sanity, measured.report
+def judge_early(place: Workplace, gates: _Gates, measured: Measured) -> dict[str, Verdict]:
+    """The verdicts before the suite's, by kind, recorded; raises what the first comes to unless it passes."""
+    candidate = gates.candidate
+    release, source = candidate.release, candidate.inputs.source.manifest.set_digest
+    sanity = gates.sanity(measured.answers)
+    record_sanity(place, release, source, sanity, asked=True)
+    fidelity, wanted = gates.fidelity(measured.probes), gates.wanted
+    if fidelity is None or wanted is None:
+        return {SANITY: sanity}
+    record_fidelity(place, release, source, texts_digest(wanted.texts), wanted.limits, fidelity)
+    return {SANITY: sanity, FIDELITY: fidelity}
 
 
 def judge_quality(place: Workplace, candidate: Candidate, scored: EvalReport, verdict: Verdict) -> Verdict:
@@ -95,13 +137,33 @@ def _plan(inputs: Inputs) -> Plan:
     return plan_of(inputs.suite, inputs.spec.evaluate.seed)
 
 
-def _source(place: Workplace, candidate: Candidate) -> Measured | None:
-    """The unquantized source on the same server; None where that is the candidate."""
-    inputs = candidate.inputs
-    if candidate.weights.manifest == inputs.source.manifest:
+def _fidelity(candidate: Candidate) -> _Fidelity | None:
+    """None where nothing was quantized, as there is nothing to be faithful to; or the spec wants none."""
+    section = candidate.inputs.spec.evaluate
+    if section.fidelity is None or not _is_quantized(candidate):
+        return None
+    return _Fidelity(probe_texts(candidate.inputs.suite, section.seed), limits_of(section.fidelity))
+
+
+def _is_quantized(candidate: Candidate) -> bool:
+    return candidate.weights.manifest != candidate.inputs.source.manifest
+
+
+def _measured(place: Workplace, gates: _Gates) -> Measured:
+    """What the candidate says, as far as its gates let it."""
+    inputs = gates.candidate.inputs
+    served = Served("candidate", gates.candidate.weights.manifest, inputs.serve, inputs.installed)
+    texts = gates.wanted.texts if gates.wanted else None
+    return evaluate(place, served, inputs.suite, inputs.spec.evaluate.seed, texts, judges=gates.judges())
+
+
+def _source(place: Workplace, candidate: Candidate, wanted: _Fidelity | None) -> Measured | None:
+    """The unquantized source on the same server, asked the texts twice; None where that is the candidate."""
+    inputs, texts = candidate.inputs, wanted.texts if wanted else None
+    if not _is_quantized(candidate):
         return None
     served = Served("source", inputs.source.manifest, inputs.serve, inputs.installed)
-    return evaluate(place, served, inputs.suite, inputs.spec.evaluate.seed)
+    return evaluate(place, served, inputs.suite, inputs.spec.evaluate.seed, texts, twice=True)
 
 
 @dataclass(frozen=True)

@@ -46,7 +46,7 @@ def _release(spec: ReleaseSpec) -> dict[str, Any]:
     with open_workplace() as place:
         inputs = prepare(place, spec)
         accepted = accept(place, inputs)
-        candidate, verdicts = accepted.candidate, accepted.verdicts
+        candidate = accepted.candidate
         scanned = _scan(place, candidate)
         record_scan(place, candidate.release, scanned)
         image = build(place, candidate.weights.manifest, _labels(candidate), _repository(spec))
@@ -54,7 +54,7 @@ def _release(spec: ReleaseSpec) -> dict[str, Any]:
         version = publish(place, _draft(place, candidate, image))
         attest(place, version, candidate.weights.manifest, inputs.installed.runtime)
         point(place, Alias.CANDIDATE, version, "its gates passed")
-        result = summarize_release(place, version, verdicts.sanity, verdicts.quality, scanned)
+        result = summarize_release(place, version, accepted.verdicts, scanned)
         result["fetched"] = dict(inputs.source.places)
     if accepted.rejected:
         result["rejected"] = [{"recipe": r.to_json(), "why": refusal.why} for r, refusal in accepted.rejected]
