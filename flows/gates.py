@@ -15,14 +15,13 @@ from eval_suites.gate import is_decided, judge
 from eval_suites.plan import Plan, plan_of
 from eval_suites.probe_texts import probe_texts, texts_digest
 from eval_suites.report import EvalReport
+from flows.baselines import ask_live_more, is_quantized, measure_live, measure_source
 from flows.candidate import Candidate, Inputs
 from flows.translate import limits_of
 from judging.verdict import Verdict
-from registry.manifests import load_manifest
 from registry.predicates import FIDELITY, QUALITY, SANITY
-from registry.version import ModelVersion
 from tasks.check_artefact import check_answers, check_artefact
-from tasks.evaluate import Judges, Measured, Probed, evaluate, keep_report, report_of
+from tasks.evaluate import Judges, Measured, Probed, evaluate, keep_report
 from tasks.record import record_fidelity, record_quality, record_sanity
 from tasks.serving import Served
 from tasks.workplace import Workplace
@@ -84,8 +83,8 @@ def judge_candidate(place: Workplace, candidate: Candidate) -> dict[str, Verdict
     """Every gate's verdict by its kind, recorded. Raises the error of the first that did not pass."""
     files = check_files(place, candidate)
     wanted = _fidelity(candidate)
-    source = _source(place, candidate, wanted)
-    live = _live(place, candidate.inputs)
+    source = measure_source(place, candidate, wanted.texts if wanted else None)
+    live = measure_live(place, candidate.inputs)
     while True:
         reports = {
             **({"source": source.report} if source else {}),
@@ -93,11 +92,11 @@ def judge_candidate(place: Workplace, candidate: Candidate) -> dict[str, Verdict
         }
         gates = _Gates(candidate, files, wanted, source, reports)
         measured = _measured(place, gates)
-        early = judge_early(place, gates, measured)
+        early = _judge_early(place, gates, measured)
         verdict = gates.quality(measured.report)
         more = None
         if live and not is_decided(verdict):
-            more = _asked_more(place, candidate.inputs, live, measured.report)
+            more = ask_live_more(place, candidate.inputs, live, measured.report)
         if more is None:
             return {**early, QUALITY: judge_quality(place, candidate, measured.report, verdict)}
         live = more
@@ -112,7 +111,7 @@ def check_files(place: Workplace, candidate: Candidate) -> Verdict:
     return files
 
 
-def judge_early(place: Workplace, gates: _Gates, measured: Measured) -> dict[str, Verdict]:
+def _judge_early(place: Workplace, gates: _Gates, measured: Measured) -> dict[str, Verdict]:
     """The verdicts before the suite's, by kind, recorded; raises what the first comes to unless it passes."""
     candidate = gates.candidate
     release, source = candidate.release, candidate.inputs.source.manifest.set_digest
@@ -140,13 +139,9 @@ def _plan(inputs: Inputs) -> Plan:
 def _fidelity(candidate: Candidate) -> _Fidelity | None:
     """None where nothing was quantized, as there is nothing to be faithful to; or the spec wants none."""
     section = candidate.inputs.spec.evaluate
-    if section.fidelity is None or not _is_quantized(candidate):
+    if section.fidelity is None or not is_quantized(candidate):
         return None
     return _Fidelity(probe_texts(candidate.inputs.suite, section.seed), limits_of(section.fidelity))
-
-
-def _is_quantized(candidate: Candidate) -> bool:
-    return candidate.weights.manifest != candidate.inputs.source.manifest
 
 
 def _measured(place: Workplace, gates: _Gates) -> Measured:
@@ -155,54 +150,3 @@ def _measured(place: Workplace, gates: _Gates) -> Measured:
     served = Served("candidate", gates.candidate.weights.manifest, inputs.serve, inputs.installed)
     texts = gates.wanted.texts if gates.wanted else None
     return evaluate(place, served, inputs.suite, inputs.spec.evaluate.seed, texts, judges=gates.judges())
-
-
-def _source(place: Workplace, candidate: Candidate, wanted: _Fidelity | None) -> Measured | None:
-    """The unquantized source on the same server, asked the texts twice; None where that is the candidate."""
-    inputs, texts = candidate.inputs, wanted.texts if wanted else None
-    if not _is_quantized(candidate):
-        return None
-    served = Served("source", inputs.source.manifest, inputs.serve, inputs.installed)
-    return evaluate(place, served, inputs.suite, inputs.spec.evaluate.seed, texts, twice=True)
-
-
-@dataclass(frozen=True)
-class _Live:
-    """What is live, by the name it goes by in the report."""
-
-    name: str
-    report: EvalReport
-
-
-def _live(place: Workplace, inputs: Inputs) -> _Live | None:
-    """What production scored, as it is served now: what a new runtime loses must not be measured away."""
-    live = inputs.production
-    if live is None:
-        return None
-    as_live = report_of(place, live.release_digest, inputs.suite, inputs.spec.evaluate.seed)
-    return _Live("production", as_live) if as_live else _measured_live(place, inputs, live)
-
-
-def _measured_live(place: Workplace, inputs: Inputs, live: ModelVersion) -> _Live:
-    """What production scores on the whole suite, on the runtime that there is."""
-    served = Served(
-        "production", load_manifest(place.store, live.weights_manifest), live.serve, inputs.installed
-    )
-    measured = evaluate(place, served, inputs.suite, inputs.spec.evaluate.seed)
-    name = "production" if _same_runtime(inputs, live) else "production-on-new-runtime"
-    return _Live(name, measured.report)
-
-
-def _asked_more(place: Workplace, inputs: Inputs, live: _Live, scored: EvalReport) -> _Live | None:
-    """Production asked the whole suite, when it was let through after fewer looks than this candidate takes.
-
-    None where that is not so, or where it is served by a runtime that is not here.
-    """
-    version = inputs.production
-    if version is None or live.report.looks >= scored.looks or not _same_runtime(inputs, version):
-        return None
-    return _measured_live(place, inputs, version)
-
-
-def _same_runtime(inputs: Inputs, live: ModelVersion) -> bool:
-    return live.runtime == inputs.installed.runtime.digest
