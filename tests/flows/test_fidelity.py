@@ -117,12 +117,3 @@ def test_after_a_crash_before_the_suite_no_text_is_asked_again(place: Project) -
     assert failed(place, **COMPARED)[0] == 40
     released(place, **COMPARED)
     assert probed(place) == {"source": 0, "candidate": 240}
-
-
-def test_weights_that_are_their_own_source_are_compared_with_nothing(place: Project) -> None:
-    """No text is asked, and no verdict is made up."""
-    place.push()
-    result = released(place, **COMPARED, quantize={"engine": "none", "calibration": None})
-    assert probed(place) == {"candidate": 0}
-    assert "fidelity" not in result["verdicts"]
-    assert fidelity(place, result["version"]) is None
