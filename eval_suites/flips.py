@@ -18,7 +18,7 @@ MOST_SHOWN = 50
 
 @dataclass(frozen=True)
 class Flip:
-    """An item that scored otherwise: both scores, what was gained (less than 0: lost), texts that were kept."""
+    """An item that scored otherwise: both scores, what was gained (below 0: lost), texts that were kept."""
 
     doc_id: int
     before: float

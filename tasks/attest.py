@@ -22,6 +22,7 @@ from registry.manifest import Manifest
 from registry.manifests import load_manifest
 from registry.predicates import (
     FETCH,
+    FIDELITY,
     IMAGE_SIGNATURE,
     QUALITY,
     QUANTIZE,
@@ -37,7 +38,7 @@ from registry.weights_signature import weights_predicate
 from tasks.record import record_once
 from tasks.workplace import Workplace
 
-_INPUTS = (FETCH, QUANTIZE, SANITY, QUALITY, SCAN, SBOM, WEIGHTS_SIGNATURE)
+_INPUTS = (FETCH, QUANTIZE, SANITY, FIDELITY, QUALITY, SCAN, SBOM, WEIGHTS_SIGNATURE)
 """What the summary rests on. Later evidence - rollouts, rescans, approvals - stands beside it."""
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from eval_suites import sanity_report
+from eval_suites import fidelity_report, sanity_report
 from eval_suites.answers import prompts_digest
+from eval_suites.fidelity import Limits
 from eval_suites.gate_page import GatePage
 from eval_suites.gate_report import to_markdown
 from eval_suites.suite import Suite
@@ -19,7 +20,7 @@ from registry.counting import dated, misdated, newest_of, suite_of
 from registry.digest import Digest, canonical_json
 from registry.errors import GateFailed, HeadgateError, Inconclusive, InfrastructureError, UsageError
 from registry.evidence import Evidence, list_evidence, record
-from registry.predicates import QUALITY, SANITY, SCAN, is_document
+from registry.predicates import FIDELITY, QUALITY, SANITY, SCAN, is_document
 from tasks.gate_page import write_gate_page
 from tasks.scan import Scanned
 from tasks.summary import write_report
@@ -72,6 +73,37 @@ def record_sanity(
             next_step=f"open {shown}; another recipe or engine under quantize may do better",
         )
     return page
+
+
+def record_fidelity(
+    place: Workplace, page: GatePage, source: Digest, texts: Digest, limits: Limits, verdict: Verdict
+) -> GatePage:
+    """Keep the fidelity gate's verdict on a release made of this source; raises unless it passed.
+
+    A candidate with probabilities that are no numbers is rejected like one that is too far from its source.
+    """
+    page = page.after(FIDELITY, verdict)
+    shown = write_gate_page(place, page)
+    write_report(place, "fidelity-report", fidelity_report.to_markdown(verdict))
+    facts = {"source": str(source), "texts": str(texts), "limits": asdict(limits)}
+    record_once(place, FIDELITY, page.release, verdict, facts)
+    if not verdict.passed:
+        by_class: dict[FailureClass | None, type[HeadgateError]]
+        by_class = {FailureClass.MODEL: GateFailed, FailureClass.CONFIG: UsageError}
+        kind = by_class.get(verdict.failure_class, _GATE_ERRORS[verdict.outcome])
+        raise kind(
+            f"the fidelity gate said {verdict.outcome} of the quantized weights; nothing was published",
+            why="; ".join(verdict.reasons()),
+            next_step=f"open {shown}; {_FIDELITY_NEXT[verdict.outcome]}",
+        )
+    return page
+
+
+_FIDELITY_NEXT = {
+    Outcome.FAIL: "another recipe or engine under quantize may do better",
+    Outcome.INCONCLUSIVE: "a larger suite has more texts; `fidelity: null` leaves it to the suite",
+    Outcome.ERROR: "mend what it names and run the same command again",
+}
 
 
 def record_scan(place: Workplace, release: Digest, scanned: Scanned) -> None:

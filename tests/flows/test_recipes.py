@@ -131,10 +131,12 @@ def test_other_packages_make_a_difference_inconclusive(place: Project) -> None:
 
 
 def test_a_version_that_was_not_quantized_cannot_be_made_again(place: Project) -> None:
-    """It says so, and what is there to do."""
+    """It says so; nor was it compared with a source of its own: no verdict is made up."""
     place.push()
-    version = released(place, quantize={"engine": "none", "calibration": None})["version"]
-    code, result, _ = check(place, version)
+    plain = {"engine": "none", "calibration": None}
+    released_as = released(place, quantize=plain, evaluate={"fidelity": {}})
+    assert set(released_as["verdicts"]) == {"sanity", "quality", "scan"}
+    code, result, _ = check(place, released_as["version"])
     assert code == 2
     assert "was not quantized" in result["error"]["what"]
 

@@ -2,13 +2,14 @@
 
 Streams server-sent events like vLLM (headers first, then tokens, usage, [DONE]) and fails on demand:
 errors before the first byte, errors inside a 200 stream, a slow first token, a slow start, death after
-some requests, answers of one character, or a health endpoint that lies.
+some requests, answers of one character, a memory for texts that is gone, or a health endpoint that lies.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import random
 import threading
@@ -27,6 +28,10 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--error-rate", type=float, default=0.0, help="share of 500s before the first byte")
     parser.add_argument("--stream-error-rate", type=float, default=0.0, help="share of errors inside a 200")
     parser.add_argument("--die-after", type=int, default=0, help="requests until the process ends itself")
+    parser.add_argument("--forgets", type=float, default=0.0, help="share of tokens it expects no longer")
+    parser.add_argument("--vague", type=float, default=0.0, help="probability that no token it names has")
+    parser.add_argument("--other-tokens", action="store_true", help="texts are other tokens to it")
+    parser.add_argument("--nan", action="store_true", help="the probabilities of texts are no numbers")
     parser.add_argument("--stutter", action="store_true", help="every answer is !!!!!!!!")
     parser.add_argument("--dead", action="store_true", help="health says 200, completions say 500")
     parser.add_argument("--seed", type=int, default=7)
@@ -73,10 +78,20 @@ class Handler(BaseHTTPRequestHandler):
             self._reply(500, {"error": {"message": "boom", "code": 500}})
         elif body.get("stream"):
             self._stream(body, inside)
+        elif "prompt_logprobs" in body:
+            self._probe(body["prompt"])
         else:
             time.sleep(self.server.options.ttft)
             choice = _choice(body, self.server.options.stutter)
             self._reply(200, {"choices": [choice], "usage": _usage(body)})
+
+    def _probe(self, text: str) -> None:
+        """As vLLM says how likely it finds each token, which here is a character."""
+        print("prompt_logprobs", flush=True)
+        if self.server.options.nan:
+            self._reply(400, {"error": {"message": "Out of range float values are not JSON compliant: nan"}})
+        else:
+            self._reply(200, {"choices": [_expected(text, self.server.options)]})
 
     def _reply(self, status: int, value: dict[str, Any]) -> None:
         data = json.dumps(value).encode()
@@ -117,6 +132,20 @@ def _choice(body: dict[str, Any], stutter: bool) -> dict[str, Any]:
     tokens = [f"token_id:{0 if stutter else drawn.randrange(1000)}" for _ in range(count)]
     text = "!" * count if stutter else " ".join(tokens)
     return {"text": text, "logprobs": {"tokens": tokens, "token_logprobs": [-0.5] * count}}
+
+
+def _expected(text: str, options: argparse.Namespace) -> dict[str, Any]:
+    """It expects each token, and next to it the one after; where it has forgotten, the other way round."""
+    shift = 1 if options.other_tokens else 0
+    tokens = [1, *(ord(character) + shift for character in text)]
+    places: list[dict[str, Any] | None] = [None]
+    for at, token in enumerate(tokens[1:]):
+        likely, other = (share * (1 - options.vague) for share in (0.65, 0.3))
+        if random.Random(f"{text[: at + 1]}").random() < options.forgets:
+            likely, other = other, likely
+        pairs = {token: likely, token + 1: other}
+        places.append({str(at): {"logprob": math.log(share)} for at, share in pairs.items()})
+    return {"text": "", "prompt_token_ids": tokens, "prompt_logprobs": places}
 
 
 def _usage(body: dict[str, Any]) -> dict[str, int]:
