@@ -10,7 +10,7 @@ from functools import cache
 import numpy as np
 import pytest
 
-from eval_suites.fidelity import Limits, judge_fidelity
+from eval_suites.fidelity import Limits, judge_fidelity, kl_by_text
 from eval_suites.fidelity_report import to_markdown
 from eval_suites.token_comparison import compare
 from eval_suites.token_logprobs import TextLogprobs
@@ -99,6 +99,14 @@ def test_more_damage_never_looks_better() -> None:
     for name, sign in (("kl", 1), ("agreement", -1), ("perplexity", 1)):
         values = [sign * (finding(verdict, name).candidate or 0) for verdict in verdicts]
         assert values == sorted(values)
+
+
+def test_kl_is_told_text_by_text_where_it_can_be() -> None:
+    """Each text's mean per token; none where a verdict is an error for it."""
+    seen, found = compare(said(0), said(0.3)), kl_by_text(said(0), said(0.3))
+    assert len(found) == seen.places.size
+    assert np.average(found, weights=seen.places) == pytest.approx(seen.mean(seen.kl))
+    assert kl_by_text(said(0), said(0.3)[1:] + said(0.3)[:1]) == []
 
 
 def test_what_lies_at_the_limit_is_inconclusive() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+from collections.abc import Callable
 
 import pytest
 
@@ -31,6 +32,15 @@ def test_what_was_lost_comes_first(facts: Suite) -> None:
         *((n, 1.0, 0.0) for n in range(3)),
         *((n, 0.0, 1.0) for n in (100, 101)),
     ]
+
+
+def test_what_is_lost_is_what_got_worse(choosing: Callable[..., Suite]) -> None:
+    """Of a score that is good when it is small, a larger one."""
+    suite = choosing(higher_is_better=False, chance=0.75)
+    baseline, candidate = report(suite, right(range(2))), report(suite, right(range(1, 5)))
+    found = flips_of(suite.tasks[0].spec, "source", ALL, baseline, candidate)
+    assert (found.lost, found.gained) == (3, 1)
+    assert (found.shown[0].doc_id, found.shown[0].lost) == (2, True)
 
 
 def test_many_flips_are_counted_and_not_all_shown(facts: Suite) -> None:

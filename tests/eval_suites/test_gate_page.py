@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,7 +18,7 @@ from eval_suites.plan import plan_of
 from eval_suites.report import EvalReport
 from eval_suites.suite import Suite
 from eval_suites.texts import ItemText
-from judging.verdict import FailureClass, Finding, Interval, Outcome, Verdict
+from judging.verdict import Outcome, Verdict
 from registry.digest import Digest
 from tests.simulators.evaluation import SEED, judged, report
 from tests.simulators.history import HOSTILE, finding
@@ -148,23 +148,14 @@ def test_an_interval_that_is_none_is_refused(wrong: dict[str, object]) -> None:
         Verdict.from_json({"outcome": "pass", "findings": [said]})
 
 
-def test_floors_stand_apart(pages: dict[str, GatePage]) -> None:
-    """They are the candidate's own score, on a scale of its own."""
-    seen = Interval(estimate=0.83, lower=0.8, upper=0.86, samples=600)
-    below = Finding(
-        name="floor/choose",
-        outcome=Outcome.FAIL,
-        message="choose: below its floor",
-        bound=0.9,
-        interval=seen,
-        failure_class=FailureClass.MODEL,
-    )
-    quality = pages["pass"].gates["quality"].findings
-    text = " ".join(Page(render(pages["pass"].after("quality", Verdict.of([*quality, below])))).words)
+def test_floors_stand_apart(choosing: Callable[..., Suite]) -> None:
+    """They are about the candidate's own score, on a scale of its own."""
+    suite = choosing(floor=0.97)
+    text = " ".join(Page(render(page_of(suite, ALL, {"source": report(suite, ALL)}))).words)
     before, _, apart = text.partition("Floors")
     assert "its floor" in apart
     assert "its floor" not in before.partition("1. sanity")[2]
-    assert "83.00" in apart
+    assert "95.00" in apart
 
 
 def full(page: GatePage, text: str) -> GatePage:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 from prefect import flow
 
 from eval_suites.fidelity import Limits
+from eval_suites.gate_page import GatePage
 from judging.verdict import FailureClass, Finding, Outcome, Verdict
 from registry.digest import Digest
 from registry.errors import GateFailed, Inconclusive, UsageError
@@ -71,6 +73,9 @@ def test_a_release_carries_how_far_it_is_from_its_source(place: Project) -> None
     assert {f.name: f.bound for f in said.verdict.findings}["fidelity/agreement"] == 0.5
     assert said.facts["limits"] == {"kl": 0.15, "agreement": 0.5, "perplexity": 1.15, "coverage": 0.9}
     assert (newest(place) / "fidelity-report.md").read_text().startswith("# Fidelity gate: pass")
+    page = Path(result["page"]).read_text()
+    assert page.index("1. sanity") < page.index("2. fidelity") < page.index("3. quality")
+    assert page.count('class="bar"') > 1
     for blob in place.home.blobs.rglob("*"):
         os.utime(blob, (0, 0))
     code, out, err = place.command("gc", "--apply", "--json")
@@ -97,8 +102,9 @@ def test_only_the_model_s_own_fault_rejects_it(tmp_path: Path) -> None:
     def ends(outcome: Outcome, failure: FailureClass | None) -> None:
         verdict = Verdict.of([Finding(name="x", outcome=outcome, message="because", failure_class=failure)])
         release = Digest.of_json([outcome, failure])
+        page = GatePage(name="tiny", at=datetime.now(UTC), judged={"release": release})
         with open_run(Home(tmp_path), "run") as run:
-            record_fidelity(Workplace(run.home, {}, run), release, release, release, Limits(), verdict)
+            record_fidelity(Workplace(run.home, {}, run), page, release, release, Limits(), verdict)
 
     for outcome, failure, kind in (
         (Outcome.FAIL, FailureClass.MODEL, GateFailed),
