@@ -8,9 +8,11 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
-from eval_suites import sanity_report
+from eval_suites import load_report, sanity_report
 from eval_suites.answers import prompts_digest
 from eval_suites.gate_report import to_markdown
+from eval_suites.load_report import LoadReport
+from eval_suites.load_spec import LoadSpec
 from eval_suites.suite import Suite
 from judging.verdict import FailureClass, Outcome, Verdict
 from registry.alias_chain import check_mover
@@ -18,7 +20,8 @@ from registry.counting import dated, misdated, newest_of, suite_of
 from registry.digest import Digest, canonical_json
 from registry.errors import GateFailed, HeadgateError, Inconclusive, InfrastructureError, UsageError
 from registry.evidence import Evidence, list_evidence, record
-from registry.predicates import QUALITY, SANITY, SCAN, is_document
+from registry.predicates import LOAD, QUALITY, SANITY, SCAN, is_document
+from registry.version import ServeConfig
 from tasks.scan import Scanned
 from tasks.summary import write_report
 from tasks.workplace import Workplace
@@ -63,6 +66,28 @@ def record_sanity(
             f"the sanity gate said {verdict.outcome} of the quantized weights; nothing was published",
             why="; ".join(verdict.reasons()),
             next_step=f"read {report}; another recipe or engine under quantize may do better",
+        )
+
+
+def record_load(
+    place: Workplace,
+    release: Digest,
+    serve: ServeConfig,
+    load: LoadSpec,
+    report: LoadReport,
+    verdict: Verdict,
+) -> None:
+    """Keep the load gate's verdict on a release, and what it was measured on; raises unless it passed."""
+    page = load_report.to_markdown(load, report, verdict, serve.tensor_parallel_size)
+    path = write_report(place, "load-report", page)
+    record_once(place, LOAD, release, verdict, load_report.to_facts(load, report))
+    if not verdict.passed:
+        config = verdict.failure_class is FailureClass.CONFIG
+        kind = UsageError if config else _GATE_ERRORS[verdict.outcome]
+        raise kind(
+            f"the load gate said {verdict.outcome}; nothing was published",
+            why="; ".join(verdict.reasons()),
+            next_step=f"read {path}; the peak and its objectives are under load in the spec",
         )
 
 
