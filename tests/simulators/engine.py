@@ -126,7 +126,7 @@ class Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Type", "text/event-stream")
         self.send_header("Transfer-Encoding", "chunked")
         self.end_headers()
-        time.sleep(self.server.options.ttft * (10 if self.server.tired else 1))
+        time.sleep(self.server.options.ttft * (5 if self.server.tired else 1))
         for index in range(int(body.get("max_tokens", 8))):
             if inside and index == 1:
                 self._event({"error": {"message": "EngineCore encountered an issue", "code": 500}})
