@@ -12,7 +12,7 @@ from typing import Any
 from eval_suites.load_cost import cost_lines
 from eval_suites.load_figures import figures_of
 from eval_suites.load_result import Trial
-from eval_suites.load_runs import FACTORS, PEAK, UNBATCHED
+from eval_suites.load_runs import CANDIDATE, FACTORS, PEAK, UNBATCHED
 from eval_suites.load_spec import LoadSpec
 from judging.verdict import Finding, Outcome, Verdict
 
@@ -116,7 +116,7 @@ def _rest(load: LoadSpec, report: LoadReport, gpus: int) -> Iterator[str]:
 
 
 def _gain_of_batching(load: LoadSpec, report: LoadReport) -> str:
-    batched, alone = (_medians(load, report.of(side, PEAK)) for side in ("candidate", UNBATCHED))
+    batched, alone = (_medians(load, report.of(side, PEAK)) for side in (CANDIDATE, UNBATCHED))
     if not batched or not alone:
         return ""
     return (

@@ -19,7 +19,7 @@ PEAK, DOUBLE, TRIPLE, AGAIN = "1x", "2x", "3x", "1x again"
 FACTORS: Mapping[str, int] = {PEAK: 1, DOUBLE: 2, TRIPLE: 3, AGAIN: 1}
 """How many times the declared peak each step asks, in the order of the steps of a repeat."""
 
-WARM_UP = "warm-up"
+CANDIDATE, WARM_UP = "candidate", "warm-up"
 UNBATCHED = "unbatched"
 """The side that serves the candidate one request at a time: asked once, and judged by nobody."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from eval_suites.load_report import LoadReport
 from eval_suites.load_result import Trial, read_trial
-from eval_suites.load_runs import WARM_UP, LoadRun, bench_arguments, patience, runs_of
+from eval_suites.load_runs import CANDIDATE, WARM_UP, LoadRun, bench_arguments, patience, runs_of
 from eval_suites.load_spec import LoadSpec
 from fleet.readiness import answers
 from registry.errors import InfrastructureError
@@ -31,7 +31,7 @@ def measure_beside(
     """The load test of a candidate that is being served, the servers of these other sides started for it."""
     with ExitStack() as servers:
         endpoints = {name: servers.enter_context(serving(place, served)) for name, served in others.items()}
-        return measure_load(place, {"candidate": candidate, **endpoints}, load)
+        return measure_load(place, {CANDIDATE: candidate, **endpoints}, load)
 
 
 def measure_load(place: Workplace, endpoints: Mapping[str, Endpoint], load: LoadSpec) -> LoadReport:
@@ -65,6 +65,7 @@ class _Watch:
         self.trials: list[Trial] = []
         self.lost: dict[str, str] = {}
         self.memory: dict[str, int] = {}
+        self._over = False
 
     def orders(self) -> Iterator[dict[str, Any]]:
         """Each run as the engine is told."""
@@ -76,26 +77,35 @@ class _Watch:
             yield {"name": name, "arguments": arguments}
 
     def heard(self, line: Mapping[str, Any]) -> None:
-        """One run is over; raises to end them all when its server is lost."""
-        if "run" not in line:
+        """One run is over. Where a server was lost, the others still bear that step, and then it ends."""
+        if "run" not in line or self._over:  # what was written before it was ended is still passed on
             return
         run = self.runs[str(line["run"])]
-        if not line["ended"]:
+        if line["ended"]:
+            self._take(run)
+        else:
             self.lost[run.side] = f"had not answered everything {patience(self._load):g} s after {run.step}"
-            self._look_at_others(run)
+        if self.lost and self._ends_step(run):
+            self._over = True
+            self._look_at(run, self._endpoints.keys() - self.lost.keys())
+            raise _ServerLost
+
+    def _take(self, run: LoadRun) -> None:
         trial = self._read(run)
         if run.step != WARM_UP:
             self.trials.append(trial)
-        if not self._answers(run.side):
-            self.lost[run.side] = f"stopped answering at {run.step}"
-            self._look_at_others(run)
+        self._look_at(run, [run.side])
         self._weigh(run.side)
 
-    def _look_at_others(self, run: LoadRun) -> None:
-        for side in self._endpoints.keys() - {run.side}:
+    def _ends_step(self, run: LoadRun) -> bool:
+        runs = list(self.runs.values())
+        after = runs[runs.index(run) + 1 :][:1]
+        return not any((other.step, other.repeat) == (run.step, run.repeat) for other in after)
+
+    def _look_at(self, run: LoadRun, sides: Collection[str]) -> None:
+        for side in sides:
             if not self._answers(side):
                 self.lost[side] = f"stopped answering at {run.step}"
-        raise _ServerLost(f"the server of the {run.side} is lost")
 
     def _answers(self, side: str) -> bool:
         endpoint = self._endpoints[side]

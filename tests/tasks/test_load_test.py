@@ -108,6 +108,7 @@ class TestSimulatedGenerator:
         report, verdict = judged(place, dying, serve("source"))
         assert worst(verdict) == {("alive", Outcome.FAIL, FailureClass.MODEL)}
         assert report.lost == {"candidate": "stopped answering at 2x"}
+        assert len(report.of("source", "2x")) == 1
         assert "that of the source bore the same" in verdict.reasons()[0]
 
     def test_two_servers_that_die_are_the_machine_s_fault(self, place: Workplace, serve: Serve) -> None:
