@@ -8,11 +8,14 @@ from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from eval_suites import fidelity_report, sanity_report
+from eval_suites import fidelity_report, load_report, sanity_report
 from eval_suites.answers import prompts_digest
 from eval_suites.fidelity import Limits
 from eval_suites.gate_page import GatePage
 from eval_suites.gate_report import to_markdown
+from eval_suites.load_curves import curves_of
+from eval_suites.load_report import LoadReport
+from eval_suites.load_spec import LoadSpec
 from eval_suites.suite import Suite
 from judging.verdict import FailureClass, Outcome, Verdict
 from registry.alias_chain import check_mover
@@ -20,7 +23,8 @@ from registry.counting import dated, misdated, newest_of, suite_of
 from registry.digest import Digest, canonical_json
 from registry.errors import GateFailed, HeadgateError, Inconclusive, InfrastructureError, UsageError
 from registry.evidence import Evidence, list_evidence, record
-from registry.predicates import FIDELITY, QUALITY, SANITY, SCAN, is_document
+from registry.predicates import FIDELITY, LOAD, QUALITY, SANITY, SCAN, is_document
+from registry.version import ServeConfig
 from tasks.gate_page import write_gate_page
 from tasks.scan import Scanned
 from tasks.summary import write_report
@@ -104,6 +108,31 @@ _FIDELITY_NEXT = {
     Outcome.INCONCLUSIVE: "a larger suite has more texts; `fidelity: null` leaves it to the suite",
     Outcome.ERROR: "mend what it names and run the same command again",
 }
+
+
+def record_load(
+    place: Workplace,
+    page: GatePage,
+    serve: ServeConfig,
+    load: LoadSpec,
+    report: LoadReport,
+    verdict: Verdict,
+) -> GatePage:
+    """Keep the load gate's verdict on a release, and what it was measured on; raises unless it passed."""
+    page = replace(page.after(LOAD, verdict), load=curves_of(load, report))
+    shown = write_gate_page(place, page)
+    text = load_report.to_markdown(load, report, verdict, serve.tensor_parallel_size)
+    write_report(place, "load-report", text)
+    record_once(place, LOAD, page.release, verdict, load_report.to_facts(load, report))
+    if not verdict.passed:
+        config = verdict.failure_class is FailureClass.CONFIG
+        kind = UsageError if config else _GATE_ERRORS[verdict.outcome]
+        raise kind(
+            f"the load gate said {verdict.outcome}; nothing was published",
+            why="; ".join(verdict.reasons()),
+            next_step=f"open {shown}; the peak and its objectives are under load in the spec",
+        )
+    return page
 
 
 def record_scan(place: Workplace, release: Digest, scanned: Scanned) -> None:

@@ -1,8 +1,10 @@
 """A small OpenAI-like server with faults: ``python engine.py --port N [knobs]``.
 
 Streams server-sent events like vLLM (headers first, then tokens, usage, [DONE]) and fails on demand:
-errors before the first byte, errors inside a 200 stream, a slow first token, a slow start, death after
-some requests, answers of one character, a memory for texts that is gone, or a health endpoint that lies.
+errors before the first byte, errors inside a 200 stream, a slow first token, a slow start, death or silence
+after some requests, answers of one character, a memory for texts that is gone, or a health endpoint that
+lies. It may take a few requests at
+once only, let others wait or turn them away, and never be the same again after too many.
 """
 
 from __future__ import annotations
@@ -14,6 +16,8 @@ import os
 import random
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -32,6 +36,10 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--vague", type=float, default=0.0, help="probability that no token it names has")
     parser.add_argument("--other-tokens", action="store_true", help="texts are other tokens to it")
     parser.add_argument("--nan", action="store_true", help="the probabilities of texts are no numbers")
+    parser.add_argument("--hang-after", type=int, default=0, help="requests; those after get no answer")
+    parser.add_argument("--at-once", type=int, default=1000, help="requests that are answered at a time")
+    parser.add_argument("--queue", type=int, default=1000, help="requests that may wait; others get a 429")
+    parser.add_argument("--tired-after", type=int, default=0, help="waiting requests that slow it for good")
     parser.add_argument("--stutter", action="store_true", help="every answer is !!!!!!!!")
     parser.add_argument("--dead", action="store_true", help="health says 200, completions say 500")
     parser.add_argument("--seed", type=int, default=7)
@@ -47,7 +55,28 @@ class Engine(ThreadingHTTPServer):
         self.options = options
         self.random = random.Random(options.seed)
         self.served = 0
+        self.inside = 0
+        self.tired = False
         self.lock = threading.Lock()
+        self.places = threading.Semaphore(options.at_once)
+
+    @contextmanager
+    def place(self) -> Iterator[bool]:
+        """Whether there was one, to be answered or to wait; the block begins when it is this one's turn."""
+        with self.lock:
+            waiting = self.inside - self.options.at_once
+            free = waiting < self.options.queue
+            self.inside += free
+            self.tired |= 0 < self.options.tired_after <= waiting
+        if not free:
+            yield False
+            return
+        try:
+            with self.places:
+                yield True
+        finally:
+            with self.lock:
+                self.inside -= 1
 
     def draw(self) -> tuple[bool, bool]:
         """Whether this request fails before, and inside, its stream."""
@@ -55,8 +84,12 @@ class Engine(ThreadingHTTPServer):
             self.served += 1
             if self.options.die_after and self.served > self.options.die_after:
                 os._exit(9)
+            hangs = 0 < self.options.hang_after < self.served
             early = self.options.dead or self.random.random() < self.options.error_rate
-            return early, self.random.random() < self.options.stream_error_rate
+            inside = self.random.random() < self.options.stream_error_rate
+        if hangs:
+            threading.Event().wait()
+        return early, inside
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -74,16 +107,19 @@ class Handler(BaseHTTPRequestHandler):
         length = int(self.headers.get("Content-Length", 0))
         body = json.loads(self.rfile.read(length) or b"{}")
         early, inside = self.server.draw()
-        if early:
-            self._reply(500, {"error": {"message": "boom", "code": 500}})
-        elif body.get("stream"):
-            self._stream(body, inside)
-        elif "prompt_logprobs" in body:
-            self._probe(body["prompt"])
-        else:
-            time.sleep(self.server.options.ttft)
-            choice = _choice(body, self.server.options.stutter)
-            self._reply(200, {"choices": [choice], "usage": _usage(body)})
+        with self.server.place() as free:
+            if not free:
+                self._reply(429, {"error": {"message": "later", "code": 429}})
+            elif early:
+                self._reply(500, {"error": {"message": "boom", "code": 500}})
+            elif body.get("stream"):
+                self._stream(body, inside)
+            elif "prompt_logprobs" in body:
+                self._probe(body["prompt"])
+            else:
+                time.sleep(self.server.options.ttft)
+                choice = _choice(body, self.server.options.stutter)
+                self._reply(200, {"choices": [choice], "usage": _usage(body)})
 
     def _probe(self, text: str) -> None:
         """As vLLM says how likely it finds each token, which here is a character."""
@@ -106,7 +142,7 @@ class Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Type", "text/event-stream")
         self.send_header("Transfer-Encoding", "chunked")
         self.end_headers()
-        time.sleep(self.server.options.ttft)
+        time.sleep(self.server.options.ttft * (5 if self.server.tired else 1))
         for index in range(int(body.get("max_tokens", 8))):
             if inside and index == 1:
                 self._event({"error": {"message": "EngineCore encountered an issue", "code": 500}})

@@ -13,6 +13,7 @@ from eval_suites.texts import ItemText, read_texts
 from tasks import engine_limits
 from tasks.engine_environment import ENGINES
 from tasks.engine_limits import Machine, Model
+from tasks.engine_uv import read_header
 from tasks.recipe import Recipe
 
 GOOD: dict[str, Any] = {
@@ -273,3 +274,12 @@ def test_evaluator_says_at_once_that_no_server_answers() -> None:
     with pytest.raises(Exception, match="No model server answers") as raised:
         _load("evaluate_lm_eval").check_server("http://127.0.0.1:9/v1/completions")
     assert raised.value.failure == "infra"
+
+
+def test_load_is_made_from_the_environment_that_serves() -> None:
+    """The same header gives the same environment: no second vLLM to download, and of the server's version."""
+    serve, load = (
+        read_header((ENGINES / f"{name}.py").read_text(encoding="utf-8"), name)
+        for name in ("serve_vllm_cpu", "load_vllm_cpu")
+    )
+    assert serve == load
