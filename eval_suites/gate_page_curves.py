@@ -11,6 +11,7 @@ from eval_suites.gate_page_scale import Scale, from_zero
 
 _PER_DECADE = 4
 _SMALLEST, _LARGEST = -6, 2  # powers of ten of the first and the last edge that there can be
+_LOW, _HIGH = -3, 0  # and of those that there are at least: limits lie between them
 PERCENTILES = ("p50", "p95", "p99")
 
 
@@ -28,6 +29,10 @@ class Histogram:
         """The place of a value in per cent of the width; what lies beyond an end is at the end."""
         low, high = math.log10(self.edges[0]), math.log10(self.edges[-1])
         return Scale(low, high, ()).at(math.log10(max(value, self.edges[0])))
+
+    def covers(self, value: float) -> bool:
+        """Whether a value has a place of its own."""
+        return value <= self.edges[-1]
 
     @property
     def bars(self) -> list[tuple[float, float, float, int]]:
@@ -49,7 +54,7 @@ def histogram_of(values: Iterable[float]) -> Histogram | None:
     if not found:
         return None
     powers = [min(max(math.log10(max(v, 10.0**_SMALLEST)), _SMALLEST), _LARGEST) for v in found]
-    low, high = math.floor(min(powers)), max(math.ceil(max(powers)), math.floor(min(powers)) + 1)
+    low, high = min(math.floor(min(powers)), _LOW), max(math.ceil(max(powers)), _HIGH)
     bins = (high - low) * _PER_DECADE
     counts = [0] * bins
     for power in powers:

@@ -158,6 +158,17 @@ def test_floors_stand_apart(choosing: Callable[..., Suite]) -> None:
     assert "95.00" in apart
 
 
+def test_the_limit_of_kl_has_its_place_among_the_texts() -> None:
+    """Also where all texts are far below it; what is beyond the drawing is not drawn at its edge."""
+    seen = histogram_of([0.0, 1e-9, 0.004])
+    assert seen is not None
+    assert sum(seen.counts) == 3
+    assert seen.at(1e-9) == seen.at(0) == 0
+    assert seen.at(0.004) < seen.at(0.15) < seen.at(1) == 100
+    assert (seen.covers(0.15), seen.covers(2.0)) == (True, False)
+    assert histogram_of([]) is None
+
+
 def full(page: GatePage, text: str) -> GatePage:
     """The page of a candidate that went through every gate, with this text wherever one can be."""
     fidelity = finding("fidelity/kl", candidate=0.03, bound=0.15, message=text)
