@@ -76,7 +76,7 @@ class LoadPoint:
 class LoadCurves:
     """One metric (``TTFT``, ``TPOT``) in one unit, by who was measured: the candidate, then its baseline.
 
-    ``limits`` are what the candidate is held to, by percentile.
+    ``limits`` are what the candidate is held to at the declared peak, by percentile.
     """
 
     metric: str
