@@ -1,5 +1,6 @@
 """The pure parts of the engine programs, loaded as files: they belong to no package."""
 
+import asyncio
 import importlib.metadata
 import importlib.util
 import sys
@@ -283,3 +284,10 @@ def test_load_is_made_from_the_environment_that_serves() -> None:
         for name in ("serve_vllm_cpu", "load_vllm_cpu")
     )
     assert serve == load
+
+
+@pytest.mark.parametrize(("seconds", "ended"), [(0.0, True), (60.0, False)])
+def test_a_run_that_takes_too_long_is_given_up(seconds: float, ended: bool) -> None:
+    """A server that hangs must not hold the load generator for ever, nor end it."""
+    load = _load("load_vllm_cpu")
+    assert asyncio.run(load.within(0.2, asyncio.sleep(seconds))) is ended
