@@ -2,8 +2,8 @@
 
 10 000 releases are simulated per cell: 3000 items, a margin of 2 points, a baseline that is right on 75 % of
 them; 2, 5 or 10 % of the items flip, and the candidate truly loses nothing, half the margin, the margin or
-twice that. With clusters, items come in passages of 5 and flips fall on 30 % of the passages. ``judging``
-looks after each of 30 batches; the peers judge all items once.
+twice that. With clusters, items come in passages of 5 and flips fall on 30 % of the passages. The gate judges
+as against the source, after each of 30 batches; the peers judge all items once.
 """
 
 from __future__ import annotations
@@ -116,7 +116,10 @@ def ours(cell: Cell, lost: Counts, gained: Counts, squares: Counts) -> Rates:
         dispersion=dispersion_of(between, lost + gained - n * mean**2, size),
     )
     z = np.array(boundaries([look / LOOKS for look in looks], ALPHA))
-    passed, failed = first(tally.z_below(MARGIN) > z), first(tally.z_above(MARGIN) > z)
+    doubted = gained - lost > n * MARGIN  # against the source, more than a plausible gain: no pass yet
+    doubted[:, -1] = False
+    passed = first((tally.z_below(MARGIN) > z) & ~doubted)
+    failed = first(tally.z_above(MARGIN) > z)
     ended = np.minimum(np.minimum(passed, failed) + 1, LOOKS)
     return Rates(
         float((passed < failed).mean()), float((failed < passed).mean()), float(ended.mean() / LOOKS)

@@ -16,6 +16,7 @@ from cli import (
     quickstart,
     releases,
     stores,
+    suites,
     verify,
     versions,
 )
@@ -52,3 +53,4 @@ app.command()(fleets.status)
 app.command()(fleets.down)
 app.add_typer(keys.app, name="keys")
 app.add_typer(stores.app, name="store")
+app.add_typer(suites.app, name="suites")

@@ -34,7 +34,9 @@ def gc(
     rollback_window: Annotated[
         str, typer.Option(help="All that were in production within this time stay too.")
     ] = "30d",
-    logs: Annotated[str, typer.Option(help="How long the folders of runs stay.")] = "90d",
+    logs: Annotated[
+        str, typer.Option(help="How long the folders of runs, and texts of evaluations, stay.")
+    ] = "90d",
     weights_window: Annotated[
         str, typer.Option(help="How long sets stay in the weights store that only dead versions name.")
     ] = "",

@@ -72,6 +72,7 @@ def show_release(result: dict[str, Any], *, as_json: bool) -> None:
     rows += [[f"{name} digest", digest] for name, digest in result["digests"].items()]
     rows += [[f"rollout {name}", value] for name, value in _rows(result.get("rollout", {}))]
     rows.append(["report", result["report"]])
+    rows.append(["page", result["page"]])
     print_table("Release", ["", ""], rows)
 
 

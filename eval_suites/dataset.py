@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -39,7 +40,7 @@ def read_rows(path: Path) -> tuple[Row, ...]:
 
 def check_rows(task: TaskSpec, rows: Sequence[Row], where: str) -> None:
     """Raises UsageError with the first problems of the rows for this task; items count from 1."""
-    problems = list(_problems(task, rows)) or list(_set_problems(task, rows))
+    problems = list(_problems(task, rows)) or [*_set_problems(task, rows), *_size_problems(task, rows)]
     if not problems:
         return
     shown = "".join(f"\n  {problem}" for problem in problems[:_SHOWN_PROBLEMS])
@@ -134,9 +135,16 @@ def _set_problems(task: TaskSpec, rows: Sequence[Row]) -> Iterator[str]:
             yield f"the field {field!r} holds only dates, which lm-eval's reader would turn into no text"
     if len({type(row[task.answer]) for row in rows}) > 1:
         yield f"the field {task.answer!r} is a text in some items and a number in others"
-    if task.few_shot >= len(rows):
-        yield f"few_shot {task.few_shot} needs more than the {len(rows)} items there are"
     if task.kind is Kind.CHOICES:
         guessing = sum(1 / len(row[task.choices or ""]) for row in rows) / len(rows)
-        if task.chance < guessing - _CHANCE_ROUNDING:
-            yield f"chance {task.chance} is below what guessing scores here, {guessing:.3f}"
+        if task.goodness(task.chance) < task.goodness(guessing) - _CHANCE_ROUNDING:
+            yield f"chance {task.chance} is worse than what guessing scores here, {guessing:.3f}"
+
+
+def _size_problems(task: TaskSpec, rows: Sequence[Row]) -> Iterator[str]:
+    if task.few_shot >= len(rows):
+        yield f"few_shot {task.few_shot} needs more than the {len(rows)} items there are"
+    if task.cluster and task.max_samples:
+        largest = max(Counter(str(row[task.cluster]) for row in rows).values())
+        if task.max_samples < largest:
+            yield f"max_samples {task.max_samples} has no room for the largest cluster, {largest} items"

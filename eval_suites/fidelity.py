@@ -18,6 +18,7 @@ from eval_suites.token_logprobs import TextLogprobs
 from judging.verdict import FailureClass, Finding, Outcome, Verdict
 
 _FEWEST = 100  # texts; with fewer the bounds promise more than they hold (see ratio_bounds)
+_CANDIDATE = "the candidate"
 _LARGEST_LOG = 700.0  # of a ratio that is still a number
 
 
@@ -63,7 +64,7 @@ def judge_fidelity(
     """
     if not len(baseline) == len(candidate) == len(again):
         raise ValueError(f"{len(baseline)}, {len(candidate)} and {len(again)} texts cannot be compared")
-    sides = {"the baseline": baseline, "the candidate": candidate, "the baseline asked again": again}
+    sides = {"the baseline": baseline, _CANDIDATE: candidate, "the baseline asked again": again}
     unfit = _no_numbers(sides) or _drift(sides)
     if unfit:
         return Verdict.of([unfit])
@@ -72,6 +73,15 @@ def judge_fidelity(
         return Verdict.of([_too_few(seen.places.size)])
     judges = (_judge_kl, _judge_agreement, _judge_perplexity)
     return Verdict.of([judge(seen, noise, limits, alpha) for judge in judges])
+
+
+def kl_by_text(baseline: Sequence[TextLogprobs], candidate: Sequence[TextLogprobs]) -> list[float]:
+    """The mean KL per token of each text, in nats; empty where the two cannot be compared."""
+    sides = {"the baseline": baseline, _CANDIDATE: candidate}
+    if _no_numbers(sides) or _drift(sides):
+        return []
+    seen = compare(baseline, candidate)
+    return [float(value) for value in seen.kl / seen.places]
 
 
 def _judge_kl(seen: Comparison, noise: Comparison, limits: Limits, alpha: float) -> Finding:
@@ -157,6 +167,7 @@ def _placed(figure: _Figure, bounds: Bounds) -> tuple[Outcome, str]:
 
 
 def _no_numbers(sides: Mapping[str, Sequence[TextLogprobs]]) -> Finding | None:
+    """The model's error if only the candidate has them; what its baseline does as well is no harm done."""
     bad = {who: sum(not text.finite for text in texts) for who, texts in sides.items()}
     if not any(bad.values()):
         return None
@@ -164,7 +175,8 @@ def _no_numbers(sides: Mapping[str, Sequence[TextLogprobs]]) -> Finding | None:
     said = (
         f"probabilities that are no numbers, in so many of the texts: {counts}; another serve.dtype may help"
     )
-    return _error("numbers", said, FailureClass.MODEL)
+    own = sum(bad.values()) == bad[_CANDIDATE]
+    return _error("numbers", said, FailureClass.MODEL if own else FailureClass.CONFIG)
 
 
 def _drift(sides: Mapping[str, Sequence[TextLogprobs]]) -> Finding | None:

@@ -12,39 +12,27 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 
-import numpy as np
-
+from eval_suites.comparison import CANDIDATE, Setting, compared, describe, held_to_floor, percent
 from eval_suites.plan import Plan
 from eval_suites.report import EvalReport, Item, pair
 from eval_suites.suite import EvalTask, Suite
-from judging.looks import boundaries
-from judging.paired import PairedResult, above_chance, decide, non_inferiority, tally_of
+from judging.paired import above_chance
 from judging.verdict import FailureClass, Finding, Outcome, Verdict
-
-CANDIDATE = "candidate"
 
 
 def judge(suite: Suite, plan: Plan, candidate: EvalReport, baselines: Mapping[str, EvalReport]) -> Verdict:
     """The verdict on a candidate; a finding per task and baseline, named ``baseline/task``.
 
-    Without any baseline a task passes if the candidate beats chance, and the finding says that nothing
-    was compared.
+    A task's floor has a finding of its own, named ``floor/task``, unless a comparison found the measurement
+    broken. Without any baseline a task passes if the candidate beats chance, and the finding says that
+    nothing was compared.
     """
-    findings: list[Finding] = []
-    for task in suite.tasks:
-        broken = _broken(task, CANDIDATE, plan, candidate)
-        if broken:
-            findings.append(broken)
-        elif not baselines:
-            findings.append(_alone(task, candidate, suite.alpha))
-        else:
-            findings += (
-                _against(task, name, plan, baseline, candidate, suite.alpha)
-                for name, baseline in baselines.items()
-            )
-    return Verdict.of(findings)
+    return Verdict.of(
+        finding
+        for task in suite.tasks
+        for finding in _findings(Setting(suite, task, plan), candidate, baselines)
+    )
 
 
 def is_decided(verdict: Verdict) -> bool:
@@ -58,60 +46,31 @@ def is_complete(suite: Suite, plan: Plan, report: EvalReport) -> bool:
     return not any(_broken(task, CANDIDATE, plan, report) for task in suite.tasks)
 
 
-def describe(task: str, against: str) -> str:
-    """How a finding's message begins, before its colon."""
-    return task if against == CANDIDATE else f"{task} against {against}"
+def _findings(
+    setting: Setting, candidate: EvalReport, baselines: Mapping[str, EvalReport]
+) -> Iterator[Finding]:
+    task, plan = setting.task, setting.plan
+    if broken := _broken(task, CANDIDATE, plan, candidate):
+        yield broken
+        return
+    found = [_against(setting, name, baseline, candidate) for name, baseline in baselines.items()]
+    yield from found or [_alone(task, candidate, setting.suite.alpha)]
+    is_measured = all(finding.outcome is not Outcome.ERROR for finding in found)
+    if task.spec.floor is not None and is_measured:
+        scored = candidate.of(task.name, plan.asked(task.name, candidate.looks))
+        yield held_to_floor(setting, task.spec.floor, scored)
 
 
-def _against(
-    task: EvalTask, name: str, plan: Plan, baseline: EvalReport, candidate: EvalReport, alpha: float
-) -> Finding:
-    looks = min(baseline.looks, candidate.looks)
-    asked = plan.asked(task.name, looks)
+def _against(setting: Setting, name: str, baseline: EvalReport, candidate: EvalReport) -> Finding:
+    task, plan = setting.task, setting.plan
+    asked = plan.asked(task.name, min(baseline.looks, candidate.looks))
     before, after = baseline.of(task.name, asked), candidate.of(task.name, asked)
     unfit = (
         _broken(task, name, plan, baseline)
         or _unpaired(task, name, before, after)
-        or _insensitive(task, name, baseline, alpha)
+        or _insensitive(task, name, baseline, setting.suite.alpha)
     )
-    return unfit or _compared(task, name, _looked(task, plan, before, after, alpha), alpha)
-
-
-@dataclass(frozen=True)
-class _Look:
-    """What the judge saw at the look that ended it, and the mean scores of the items it had by then."""
-
-    result: PairedResult
-    baseline: float
-    candidate: float
-
-
-def _looked(
-    task: EvalTask, plan: Plan, before: tuple[Item, ...], after: tuple[Item, ...], alpha: float
-) -> _Look:
-    """The first look that decides, else the last of these. There are items to look at."""
-    counts = sorted({len(plan.asked(task.name, n + 1)) for n in range(len(plan.looks))} - {0})
-    clusters = [task.cluster_of(item.doc_id) for item in after]
-    baseline, candidate = (np.array([item.value for item in items]) for items in (before, after))
-    margin = task.spec.margin
-    for n, z in zip(counts, boundaries([count / task.items for count in counts], alpha), strict=True):
-        tally = tally_of(candidate[:n] - baseline[:n], clusters[:n])
-        if n >= len(after) or decide(tally, margin, z) is not Outcome.INCONCLUSIVE:
-            break
-    result = non_inferiority(baseline[:n], candidate[:n], margin, alpha, clusters=clusters[:n], z=z)
-    return _Look(result, float(baseline[:n].mean()), float(candidate[:n].mean()))
-
-
-def _compared(task: EvalTask, name: str, look: _Look, alpha: float) -> Finding:
-    return Finding(
-        name=f"{name}/{task.name}",
-        outcome=look.result.outcome,
-        message=f"{describe(task.name, name)}: {_sentence(look, task, alpha)}",
-        baseline=look.baseline,
-        candidate=look.candidate,
-        bound=-task.spec.margin,
-        failure_class=FailureClass.MODEL if look.result.outcome is Outcome.FAIL else None,
-    )
+    return unfit or compared(setting, name, before, after)
 
 
 def _broken(task: EvalTask, name: str, plan: Plan, report: EvalReport) -> Finding | None:
@@ -120,7 +79,7 @@ def _broken(task: EvalTask, name: str, plan: Plan, report: EvalReport) -> Findin
     values = [item.value for item in report.of(task.name, asked)]
     wrong = sum(not 0 <= value <= 1 for value in values)
     if not asked or len(values) < len(asked):
-        said = f"only {len(values)} of {len(asked) or task.items} requested items were scored"
+        said = f"only {len(values)} of {len(asked) or plan.items(task.name)} requested items were scored"
     elif wrong:
         said = f"{wrong} of {len(values)} scores are no number between 0 and 1"
     else:
@@ -145,42 +104,43 @@ def _unpaired(task: EvalTask, name: str, before: tuple[Item, ...], after: tuple[
 
 
 def _insensitive(task: EvalTask, name: str, baseline: EvalReport, alpha: float) -> Finding | None:
-    """Inconclusive if the baseline is not clearly more than the margin above chance.
+    """Inconclusive if the baseline is not clearly more than the margin better than guessing.
 
     Otherwise a candidate that knows nothing would be within the margin of it. Clinical trials call this
     assay sensitivity (ICH E10, 1.5).
     """
-    spec, values = task.spec, _values(baseline, task)
-    if spec.chance + spec.margin < 1 and above_chance(values, spec.chance + spec.margin, alpha):
+    spec, scores = task.spec, _scores(baseline, task)
+    needed = spec.goodness(spec.chance) + spec.margin
+    if needed < 1 and above_chance([spec.goodness(score) for score in scores], needed, alpha):
         return None
     return Finding(
         name=f"{name}/{task.name}",
         outcome=Outcome.INCONCLUSIVE,
         message=(
-            f"{describe(task.name, name)}: {name} scores {_percent(_mean(values))}, not clearly"
-            f" more than guessing ({_percent(spec.chance)}) plus the margin ({_percent(spec.margin)}), so a"
-            " model that knows nothing would pass; choose a suite this model can answer"
+            f"{describe(task.name, name)}: {name} scores {percent(_mean(scores))}, not clearly"
+            f" {_beyond(task)} by more than the margin ({percent(spec.margin)}), so a model that knows"
+            " nothing would pass; choose a suite this model can answer"
         ),
-        baseline=_mean(values),
-        bound=spec.chance + spec.margin,
+        baseline=_mean(scores),
+        bound=spec.goodness(needed),
         failure_class=FailureClass.CONFIG,
     )
 
 
 def _alone(task: EvalTask, candidate: EvalReport, alpha: float) -> Finding:
-    chance, values = task.spec.chance, _values(candidate, task)
-    knows = above_chance(values, chance, alpha)
-    said, against = f"{_percent(_mean(values))} of {len(values)} items", f"guessing ({_percent(chance)})"
+    spec, scores = task.spec, _scores(candidate, task)
+    knows = above_chance([spec.goodness(score) for score in scores], spec.goodness(spec.chance), alpha)
+    said = f"{task.name}: {percent(_mean(scores))} of {len(scores)} items"
     return Finding(
         name=f"{CANDIDATE}/{task.name}",
         outcome=Outcome.PASS if knows else Outcome.INCONCLUSIVE,
         message=(
-            f"{task.name}: {said}, above {against}; nothing was compared, because there is no baseline"
+            f"{said}, {_beyond(task)}; nothing was compared, because there is no baseline"
             if knows
-            else f"{task.name}: {said}, not clearly above {against}; choose a suite this model can answer"
+            else f"{said}, not clearly {_beyond(task)}; choose a suite this model can answer"
         ),
-        candidate=_mean(values),
-        bound=chance,
+        candidate=_mean(scores),
+        bound=spec.chance,
         failure_class=None if knows else FailureClass.CONFIG,
     )
 
@@ -194,41 +154,13 @@ def _error(task: EvalTask, name: str, message: str, failure: FailureClass) -> Fi
     )
 
 
-def _sentence(look: _Look, task: EvalTask, alpha: float) -> str:
-    result, before, after = look.result, _percent(look.baseline), _percent(look.candidate)
-    of_all = "" if result.n == task.items else f" of {task.items}"
-    return "; ".join(
-        (
-            f"{after} after {before}, {_points(result.estimate)} points",
-            f"one-sided {100 * (1 - alpha):.4g} % bounds {_points(result.lower)} and {_points(result.upper)}",
-            f"{result.flips} flips ({result.lost} lost, {result.gained} gained) in {result.n}{of_all} items",
-            *_conclusion(result, task.spec.margin),
-        )
-    )
+def _beyond(task: EvalTask) -> str:
+    return f"{'above' if task.spec.higher_is_better else 'below'} guessing ({percent(task.spec.chance)})"
 
 
-def _conclusion(result: PairedResult, margin: float) -> Iterator[str]:
-    allowed = f"the margin of {100 * margin:.4g} points"
-    if result.outcome is Outcome.PASS:
-        yield f"the loss is within {allowed}"
-    elif result.outcome is Outcome.FAIL:
-        yield f"the loss is more than {allowed}"
-    else:
-        needed = f"about {result.needed_n} items" if result.needed_n else "no number of items"
-        yield f"too few items to place the loss on one side of {allowed}; {needed} would, at these rates"
-
-
-def _values(report: EvalReport, task: EvalTask) -> tuple[float, ...]:
+def _scores(report: EvalReport, task: EvalTask) -> tuple[float, ...]:
     return tuple(item.value for item in report.items.get(task.name, ()))
 
 
 def _mean(values: tuple[float, ...]) -> float:
     return math.fsum(values) / len(values)
-
-
-def _percent(fraction: float) -> str:
-    return f"{100 * fraction:.2f} %"
-
-
-def _points(difference: float) -> str:
-    return f"{100 * difference:+.2f}"

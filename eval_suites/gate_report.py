@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from eval_suites.gate import CANDIDATE, describe
+from eval_suites.comparison import CANDIDATE, FLOOR, describe, percent
 from eval_suites.suite import Suite
 from judging.verdict import FailureClass, Finding, Outcome, Verdict
 
@@ -17,7 +17,7 @@ _ANSWER = {
     Outcome.INCONCLUSIVE: "Inconclusive: the items do not decide whether the candidate is good enough.",
     Outcome.ERROR: "Error: the measurement itself is broken, so the candidate was not judged.",
 }
-_NEXT = {
+NEXT = {
     FailureClass.MODEL: "Next: use a gentler recipe or another source; this candidate is not released.",
     FailureClass.CONFIG: "Next: mend the suite or the spec as said below, then run again.",
     FailureClass.INFRA: "Next: run again; what was measured well is reused.",
@@ -27,7 +27,7 @@ _COLUMNS = ("Task", "Against", "Outcome", "Baseline", "Candidate", "Difference",
 
 def to_markdown(suite: Suite, verdict: Verdict) -> str:
     """The gate report; one table row per finding, with bounds and flips in its last column."""
-    return "\n".join([*_head(suite, verdict), "", *_table(verdict), "", *_how_to_read(suite), ""])
+    return "\n".join([*_head(suite, verdict), "", *_table(suite, verdict), "", *_how_to_read(suite), ""])
 
 
 def _head(suite: Suite, verdict: Verdict) -> Iterator[str]:
@@ -35,36 +35,45 @@ def _head(suite: Suite, verdict: Verdict) -> Iterator[str]:
     yield ""
     yield _ANSWER[verdict.outcome]
     if verdict.failure_class and not verdict.passed:
-        yield _NEXT[verdict.failure_class]
+        yield NEXT[verdict.failure_class]
     yield ""
     yield f"Suite `{suite.name}` ({suite.digest.short}): {_cell(suite.spec.description)}"
 
 
-def _table(verdict: Verdict) -> Iterator[str]:
+def _table(suite: Suite, verdict: Verdict) -> Iterator[str]:
     yield _row(_COLUMNS)
     yield _row("---" for _ in _COLUMNS)
     for finding in verdict.findings:
-        yield _row(_cells(finding))
+        yield _row(_cells(suite, finding))
 
 
 def _how_to_read(suite: Suite) -> Iterator[str]:
     yield (
         f"Passing means: the one-sided {100 * (1 - suite.alpha):.4g} % lower bound of each paired difference"
-        " lies above minus the margin. Failing means: the upper bound lies below it. The bounds hold for all"
-        " looks together, so a task is asked no more items than it takes to decide."
+        " lies above minus the margin. Failing means: the upper bound lies below it. Where less is better, it"
+        " is the other way round. The bounds hold for all looks together, so a task is asked no more items"
+        " than it takes to decide."
     )
 
 
-def _cells(finding: Finding) -> Iterator[str]:
+def _cells(suite: Suite, finding: Finding) -> Iterator[str]:
     against, _, task = finding.name.partition("/")
-    yield task
-    yield "-" if against == CANDIDATE else against
+    lower = any(t.name == task and not t.spec.higher_is_better for t in suite.tasks)
+    yield f"{task} (less is better)" if lower else task
+    yield {CANDIDATE: "-", FLOOR: "its floor"}.get(against, against)
     yield f"**{finding.outcome}**"
     yield _percent(finding.baseline)
     yield _percent(finding.candidate)
     yield _difference(finding)
-    yield f"{-100 * finding.bound:.4g}" if finding.bound is not None and finding.bound < 0 else "-"
+    yield _allowed(against, finding)
     yield finding.message.removeprefix(f"{describe(task, against)}: ")
+
+
+def _allowed(against: str, finding: Finding) -> str:
+    if against == FLOOR:
+        return f"floor {_percent(finding.bound)}"
+    compared = None not in (finding.baseline, finding.candidate, finding.bound)
+    return f"{abs(100 * (finding.bound or 0)):.4g}" if compared else "-"
 
 
 def _difference(finding: Finding) -> str:
@@ -74,7 +83,7 @@ def _difference(finding: Finding) -> str:
 
 
 def _percent(fraction: float | None) -> str:
-    return "-" if fraction is None else f"{100 * fraction:.2f} %"
+    return "-" if fraction is None else percent(fraction)
 
 
 def _row(cells: Iterator[str] | tuple[str, ...]) -> str:

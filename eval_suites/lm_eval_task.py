@@ -39,7 +39,13 @@ def render_task(task: EvalTask) -> str:
         "doc_to_text": spec.prompt,
         "doc_to_target": spec.answer,
         "target_delimiter": " ",
-        "metric_list": [{"metric": str(spec.metric), "aggregation": "mean", "higher_is_better": True}],
+        "metric_list": [
+            {
+                "metric": str(spec.metric),
+                "aggregation": "mean",
+                "higher_is_better": spec.higher_is_better,
+            }
+        ],
         **_how_asked(task),
         "metadata": {"version": 1.0},
     }

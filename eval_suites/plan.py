@@ -1,7 +1,7 @@
 """In which order a suite's items are asked, and when the judge looks; fixed before the first answer.
 
 The order is random to the model and the same for every model: by the digest of the seed and the item, items
-of one cluster together. Pure.
+of one cluster together. ``max_samples`` of a task takes the first of that order, in whole clusters. Pure.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
 from eval_suites.suite import EvalTask, Suite
 
@@ -26,23 +27,39 @@ class Plan:
         """The doc_ids of a task before so many looks, in the order they are asked."""
         return tuple(doc_id for look in self.looks[:looks] for doc_id in look[task])
 
+    def counts(self, task: str) -> tuple[int, ...]:
+        """How many items of a task have been asked at each look that brings some of them, rising."""
+        return tuple(accumulate(len(look[task]) for look in self.looks if look[task]))
+
+    def items(self, task: str) -> int:
+        """How many items of a task are asked at most."""
+        return sum(len(look[task]) for look in self.looks)
+
 
 def plan_of(suite: Suite, seed: int) -> Plan:
     """The plan of a suite: up to ``MOST_LOOKS`` looks, evenly spread over the items of each task."""
-    largest = max(task.items for task in suite.tasks)
+    chosen = {task.name: _chosen(task, seed) for task in suite.tasks}
+    largest = max(sum(map(len, clusters)) for clusters in chosen.values())
     count = min(max(largest // FEWEST_ITEMS, 1), MOST_LOOKS)
-    found = {task.name: _spread(task, seed, count) for task in suite.tasks}
+    found = {name: _spread(clusters, count) for name, clusters in chosen.items()}
     return Plan(tuple({name: looks[n] for name, looks in found.items()} for n in range(count)))
 
 
-def _spread(task: EvalTask, seed: int, looks: int) -> list[tuple[int, ...]]:
+def _spread(clusters: Sequence[list[int]], looks: int) -> list[tuple[int, ...]]:
     """The doc_ids of each look: whole clusters, each where its first item falls."""
     spread: list[list[int]] = [[] for _ in range(looks)]
-    asked = 0
-    for members in _shuffled(task, seed):
-        spread[asked * looks // task.items] += members
+    asked, items = 0, sum(map(len, clusters))
+    for members in clusters:
+        spread[asked * looks // items] += members
         asked += len(members)
     return [tuple(look) for look in spread]
+
+
+def _chosen(task: EvalTask, seed: int) -> list[list[int]]:
+    """The clusters that are asked: all, or those that come before ``max_samples`` is exceeded."""
+    clusters = _shuffled(task, seed)
+    most = task.spec.max_samples or task.items
+    return [members for members, n in zip(clusters, accumulate(map(len, clusters)), strict=True) if n <= most]
 
 
 def _shuffled(task: EvalTask, seed: int) -> Sequence[list[int]]:

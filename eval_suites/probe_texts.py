@@ -34,6 +34,11 @@ def probe_texts(suite: Suite, seed: int, tokens: int = TOKENS) -> tuple[str, ...
     return tuple(text for text, before in zip(texts, _tokens_before(texts), strict=False) if before < tokens)
 
 
+def texts_digest(texts: Sequence[str]) -> Digest:
+    """Changes with any text, and with their order."""
+    return Digest.of_json(list(texts))
+
+
 def _texts(suite: Suite) -> Iterator[str]:
     for task in suite.tasks:
         for row in read_rows(task.dataset):

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from registry.data_errors import worded
+from registry.digest import Digest
 from registry.errors import InfrastructureError
 
 
@@ -27,10 +28,14 @@ class Item:
 
 @dataclass(frozen=True)
 class EvalReport:
-    """Per task the items in the order of doc_id, each at most once, and how many looks were asked."""
+    """Per task the items in the order of doc_id, each at most once, and how many looks were asked.
+
+    ``texts`` names what was kept of the items' texts, look by look (``texts``): none in older reports.
+    """
 
     items: Mapping[str, tuple[Item, ...]]
     looks: int = 0
+    texts: tuple[Digest, ...] = ()
 
     @classmethod
     def from_engine(cls, result: Mapping[str, Any]) -> EvalReport:
@@ -52,14 +57,13 @@ class EvalReport:
             item = _item(sample)
             if items.setdefault(str(sample["task"]), {}).setdefault(item.doc_id, item) is not item:
                 raise ValueError(f"task {sample['task']} scored item {item.doc_id} twice")
-        return cls(
-            {task: tuple(sorted(found.values())) for task, found in items.items()}, int(value["looks"])
-        )
+        by_task = {task: tuple(sorted(found.values())) for task, found in items.items()}
+        return cls(by_task, int(value["looks"]), tuple(map(Digest.parse, value.get("texts", ()))))
 
     def to_json(self) -> dict[str, Any]:
         """A mapping in the engine's own form; a score that is no finite number is null."""
         samples = [_sample(task, item) for task, items in sorted(self.items.items()) for item in items]
-        return {"samples": samples, "looks": self.looks}
+        return {"samples": samples, "looks": self.looks, "texts": list(map(str, self.texts))}
 
     def of(self, task: str, doc_ids: Iterable[int]) -> tuple[Item, ...]:
         """The items of a task in this order, without those that were not scored."""
@@ -73,7 +77,7 @@ class EvalReport:
                 raise ValueError(f"task {task} scored item {min(twice)} twice")
         tasks = [*self.items, *(task for task in look.items if task not in self.items)]
         both = {t: tuple(sorted((*self.items.get(t, ()), *look.items.get(t, ())))) for t in tasks}
-        return EvalReport(both, self.looks + look.looks)
+        return EvalReport(both, self.looks + look.looks, self.texts + look.texts)
 
 
 @dataclass(frozen=True)

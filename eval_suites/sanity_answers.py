@@ -104,4 +104,6 @@ def _loops(candidate: Sequence[Answer], control: Sequence[Answer], compared: str
 def _finding(name: str, outcome: Outcome, message: str, figures: dict[str, float]) -> Finding:
     failed = outcome in {Outcome.FAIL, Outcome.INCONCLUSIVE}
     failure = FailureClass.MODEL if failed else None
-    return Finding(name=name, outcome=outcome, message=message, failure_class=failure, **figures)
+    return Finding(
+        name=name, outcome=outcome, message=message, failure_class=failure, interval=None, **figures
+    )

@@ -17,8 +17,14 @@ _ANSWER = {
 def to_markdown(verdict: Verdict) -> str:
     """The report; one table row per finding."""
     head = [f"# Sanity gate: {verdict.outcome}", "", _ANSWER[verdict.outcome], ""]
-    table = ["| What | Outcome | Before | Now | Bound | What was seen |", "|---|---|---|---|---|---|"]
-    return "\n".join([*head, *table, *(_row(finding) for finding in verdict.findings), ""])
+    return "\n".join([*head, *table(verdict, before="Before", now="Now"), ""])
+
+
+def table(verdict: Verdict, *, before: str, now: str) -> Iterator[str]:
+    """The lines of a table with all figures; ``before`` and ``now`` say of whom they are."""
+    yield f"| What | Outcome | {before} | {now} | Bound | What was seen |"
+    yield "|---|---|---|---|---|---|"
+    yield from (_row(finding) for finding in verdict.findings)
 
 
 def _row(finding: Finding) -> str:

@@ -6,14 +6,14 @@ lm-eval is ``lm_eval_task``, judging is ``gate``.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
 from pydantic import ValidationError
 
 from eval_suites.dataset import check_rows, read_rows
-from eval_suites.suite_spec import SuiteSpec, TaskSpec
+from eval_suites.suite_spec import Profile, SuiteSpec, TaskSpec
 from registry.digest import Digest
 from registry.errors import UsageError
 from registry.validation import did_you_mean, explain, read_yaml
@@ -63,13 +63,22 @@ class Suite:
 
     @cached_property
     def digest(self) -> Digest:
-        """Covers all that can change a score or a verdict: not the description, nor where files lie."""
+        """Covers all that can change a score or a verdict: not words, nor plans, nor where files lie."""
         written = self.spec.model_dump(
-            mode="json", exclude={"description": True, "tasks": {"__all__": {"dataset"}}}
+            mode="json",
+            exclude={"description": True, "power": True, "tasks": {"__all__": {"dataset", "strict_margin"}}},
         )
         return Digest.of_json(
             {"suite": written, "datasets": [str(task.dataset_digest) for task in self.tasks]}
         )
+
+    def under(self, profile: Profile) -> Suite:
+        """The suite that is asked and judged under a profile; ``standard`` takes it as it is written."""
+        if profile is Profile.STANDARD:
+            return self
+        spec = self.spec.strict
+        tasks = zip(self.tasks, spec.tasks, strict=True)
+        return Suite(spec, tuple(replace(task, spec=judged) for task, judged in tasks))
 
 
 def load_suite(path: Path) -> Suite:

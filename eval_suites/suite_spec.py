@@ -13,6 +13,9 @@ from typing import Annotated, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
+STRICT_ALPHA = 0.025
+"""What regulators take for one-sided tests (ICH E9, 5.5; FDA, Non-Inferiority Clinical Trials, 2016)."""
+
 PLACEHOLDER = re.compile(r"\{\{\s*([A-Za-z_][A-Za-z0-9_]*)\s*\}\}")
 _TEMPLATE_SYNTAX = re.compile(r"\{\{|\}\}|\{%|%\}|\{#|#\}")
 
@@ -25,10 +28,20 @@ class Kind(StrEnum):
 
 
 class Metric(StrEnum):
-    """What an item scores, 0 or 1: the likeliest choice is the answer, or the generated line equals it."""
+    """What an item scores, 0 or 1: the likeliest choice is the answer, or the generated line equals it.
+
+    The judge takes any score from 0 to 1.
+    """
 
     ACC = "acc"
     EXACT_MATCH = "exact_match"
+
+
+class Profile(StrEnum):
+    """How strictly a suite is taken: as written, or as regulated domains want it."""
+
+    STANDARD = "standard"
+    STRICT = "strict"
 
 
 _METRIC_OF = {Kind.CHOICES: Metric.ACC, Kind.GENERATE: Metric.EXACT_MATCH}
@@ -53,7 +66,7 @@ Prompt = Annotated[str, AfterValidator(_check_prompt)]
 
 
 class TaskSpec(BaseModel):
-    """One task of a suite file; the fields are explained in the example suite."""
+    """One task of a suite file; ``smoke.yaml`` explains the fields. Scores and margins are fractions of 1."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
@@ -65,8 +78,12 @@ class TaskSpec(BaseModel):
     answer: str = "answer"
     cluster: str | None = None
     metric: Metric
-    chance: float = Field(ge=0, lt=1)
+    higher_is_better: bool = True
+    chance: float = Field(ge=0, le=1)
     margin: float = Field(gt=0, lt=1)
+    strict_margin: float | None = Field(default=None, gt=0, lt=1)
+    floor: float | None = Field(default=None, gt=0, lt=1)
+    max_samples: int | None = Field(default=None, ge=1)
     few_shot: int = Field(default=0, ge=0, le=64)
     max_tokens: int = Field(default=32, ge=1, le=4096)
 
@@ -80,6 +97,26 @@ class TaskSpec(BaseModel):
             )
         return self
 
+    @model_validator(mode="after")
+    def _check_levels(self) -> Self:
+        if self.goodness(self.chance) >= 1:
+            raise ValueError(f"`chance: {self.chance}` is the best score there is: nothing could be lost")
+        if self.strict_margin is not None and self.strict_margin >= self.margin:
+            raise ValueError("`strict_margin` has to be smaller than `margin`")
+        if self.floor is not None and self.goodness(self.floor) <= self.goodness(self.chance):
+            raise ValueError("`floor` has to be better than `chance`: it keeps nothing out")
+        return self
+
+    def goodness(self, score: float) -> float:
+        """A score from 0 to 1 as one of which more is better; a goodness as the score it comes from."""
+        return score if self.higher_is_better else 1 - score
+
+    @property
+    def strict(self) -> TaskSpec:
+        """The task by the profile ``strict``: its own strict margin, or half the margin."""
+        margin = self.strict_margin or self.margin / 2
+        return self.model_copy(update={"margin": margin, "strict_margin": None})
+
     @property
     def prompt_fields(self) -> tuple[str, ...]:
         """The fields of a row that the prompt shows."""
@@ -87,13 +124,14 @@ class TaskSpec(BaseModel):
 
 
 class SuiteSpec(BaseModel):
-    """A suite file: tasks, and the error rate (one-sided alpha) at which each is judged."""
+    """A suite file: tasks, the error rate (one-sided alpha) at which each is judged, and the wanted power."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     name: Name
     description: str = Field(min_length=1)
     alpha: float = Field(default=0.05, gt=0, lt=0.5)
+    power: float = Field(default=0.8, ge=0.5, lt=1)
     tasks: tuple[TaskSpec, ...] = Field(min_length=1)
 
     @model_validator(mode="after")
@@ -103,3 +141,14 @@ class SuiteSpec(BaseModel):
         if twice:
             raise ValueError(f"task names are given twice: {', '.join(twice)}")
         return self
+
+    @property
+    def strict(self) -> SuiteSpec:
+        """The suite by the profile ``strict``; by another name, so that neither's evidence is the other's."""
+        return self.model_copy(
+            update={
+                "name": f"{self.name}-strict",
+                "alpha": min(self.alpha, STRICT_ALPHA),
+                "tasks": tuple(task.strict for task in self.tasks),
+            }
+        )

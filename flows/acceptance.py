@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from eval_suites.gate_page import GatePage
 from flows.candidate import Candidate, Inputs
-from flows.gates import Verdicts, judge_candidate
+from flows.gates import judge_candidate
 from registry.errors import GateFailed
 from tasks.progress import report
 from tasks.provenance import record_quantize
@@ -16,10 +17,10 @@ from tasks.workplace import Workplace
 
 @dataclass(frozen=True)
 class Accepted:
-    """A candidate that its gates let through, and the recipes that they rejected before, with the reason."""
+    """A candidate that its gates let through, what they said, and the recipes that they rejected before."""
 
     candidate: Candidate
-    verdicts: Verdicts
+    page: GatePage
     rejected: tuple[tuple[Recipe, GateFailed], ...] = ()
 
 
@@ -44,14 +45,15 @@ def accept(place: Workplace, inputs: Inputs) -> Accepted:
         except GateFailed as refusal:
             rejected.append((recipe, refusal))
             report("quantize", f"{recipe} was rejected: {refusal.why}")
-    raise _all_rejected(rejected)
+    raise _all_rejected(place, rejected)
 
 
-def _all_rejected(rejected: list[tuple[Recipe, GateFailed]]) -> GateFailed:
+def _all_rejected(place: Workplace, rejected: list[tuple[Recipe, GateFailed]]) -> GateFailed:
     if len(rejected) == 1:
         return rejected[0][1]
     return GateFailed(
         f"all {len(rejected)} recipes were rejected; nothing was published",
         why="; ".join(f"{recipe}: {refusal.why}" for recipe, refusal in rejected),
-        next_step="add a recipe that keeps more to quantize.fallbacks, or choose another model",
+        next_step=f"open the pages gate*.html in {place.run.directory}; add a recipe that keeps more to"
+        " quantize.fallbacks, or choose another model",
     )

@@ -54,7 +54,8 @@ class Candidate:
 
 def prepare(place: Workplace, spec: ReleaseSpec) -> Inputs:
     """The inputs; what the spec gets wrong fails before anything is downloaded, or at least quantized."""
-    suite, serve = find_suite(spec.evaluate.suite), serve_config_of(spec.serve)
+    suite = find_suite(spec.evaluate.suite).under(spec.evaluate.profile)
+    serve = serve_config_of(spec.serve)
     recipes = tuple(recipes_of(spec.quantize))
     for recipe in recipes:
         check_recipe(recipe)

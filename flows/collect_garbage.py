@@ -30,7 +30,7 @@ def collect_garbage(
         grace: What was used within this time stays in any case (90d, 12h).
         rollbacks: How many versions that were in production before stay ready, per model and GPU class.
         rollback_window: Every version that was in production within this time stays as well.
-        logs: The folders of runs stay this long.
+        logs: The folders of runs, and texts of evaluations, stay this long.
         weights_window: Sets in the weights store that versions name, and nothing live needs, stay this long;
             empty keeps them for ever.
     """

@@ -1,164 +1,181 @@
-"""The gates a candidate passes: its files, its answers, its quality. The first no ends it.
+"""The gates a candidate passes: files, answers, token probabilities, quality. The first no ends it.
 
-Each is asked before the next costs anything: files before a server starts, answers before the suite is asked,
-and of the suite no more than it takes to decide.
+Each is asked before the next costs anything: files before a server starts, answers and probabilities before
+the suite is asked, and of the suite no more than it takes to decide.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 
 from eval_suites.answers import Answer
+from eval_suites.comparison import SOURCE
+from eval_suites.fidelity import Limits, judge_fidelity, kl_by_text
+from eval_suites.flips import flips_behind
 from eval_suites.gate import is_decided, judge
+from eval_suites.gate_page import GatePage
+from eval_suites.gate_page_curves import Histogram, histogram_of
 from eval_suites.plan import Plan, plan_of
+from eval_suites.probe_texts import probe_texts, texts_digest
 from eval_suites.report import EvalReport
+from flows.baselines import ask_live_more, is_quantized, measure_live, measure_source
 from flows.candidate import Candidate, Inputs
+from flows.translate import limits_of
 from judging.verdict import Verdict
-from registry.manifests import load_manifest
-from registry.version import ModelVersion
 from tasks.check_artefact import check_answers, check_artefact
-from tasks.evaluate import Measured, evaluate, keep_report, report_of
-from tasks.record import record_quality, record_sanity
+from tasks.evaluate import Judges, Measured, Probed, evaluate, keep_report
+from tasks.gate_page import with_texts
+from tasks.record import record_fidelity, record_quality, record_sanity
 from tasks.serving import Served
 from tasks.workplace import Workplace
 
 
 @dataclass(frozen=True)
-class Verdicts:
-    """What the gates said of a candidate."""
+class _Fidelity:
+    """What the fidelity gate compares a candidate and its source on, and how far apart they may be."""
 
-    sanity: Verdict
-    quality: Verdict
+    texts: tuple[str, ...]
+    limits: Limits
 
 
-def judge_candidate(place: Workplace, candidate: Candidate) -> Verdicts:
-    """Every gate's verdict, recorded. Raises the error of the first that did not pass."""
-    files = check_files(place, candidate)
-    source = _source(place, candidate)
-    baselines = {"source": source.report} if source else {}
-    live = _live(place, candidate.inputs)
+@dataclass(frozen=True)
+class _Gates:
+    """The gates of one candidate: what its files were found to be, and what it is compared with.
+
+    ``source`` is None where nothing was quantized, and ``wanted`` where nothing is to be compared by token.
+    """
+
+    candidate: Candidate
+    files: Verdict
+    wanted: _Fidelity | None
+    source: Measured | None
+    reports: Mapping[str, EvalReport]
+
+    def sanity(self, answers: tuple[Answer, ...]) -> Verdict:
+        """On files and answers."""
+        return check_answers(self.files, answers, self.source.answers if self.source else None)
+
+    def fidelity(self, probes: tuple[Probed, ...]) -> Verdict | None:
+        """On token probabilities beside the source's; None where nothing is compared."""
+        if self.wanted is None or self.source is None:
+            return None
+        (baseline, again), (probed,) = self.source.probes, probes
+        alpha = self.candidate.inputs.suite.alpha
+        return judge_fidelity(baseline, probed, again, self.wanted.limits, alpha)
+
+    def kl(self, probes: tuple[Probed, ...]) -> Histogram | None:
+        """How KL is spread over the texts, for people; None where nothing was, or can be, compared."""
+        if self.source is None or not probes:
+            return None
+        return histogram_of(kl_by_text(self.source.probes[0], probes[0]))
+
+    def quality(self, report: EvalReport) -> Verdict:
+        """On what was scored so far."""
+        inputs = self.candidate.inputs
+        return judge(inputs.suite, _plan(inputs), report, self.reports)
+
+    def judges(self) -> Judges:
+        """Whether what is said so far is worth asking more."""
+
+        def is_faithful(probes: tuple[Probed, ...]) -> bool:
+            verdict = self.fidelity(probes)
+            return verdict is None or verdict.passed
+
+        return Judges(
+            speaks=lambda answers: self.sanity(answers).passed,
+            is_faithful=is_faithful,
+            enough=lambda report: bool(self.reports) and is_decided(self.quality(report)),
+        )
+
+
+def page_of(candidate: Candidate) -> GatePage:
+    """The page of a candidate that no gate has spoken of."""
+    inputs, weights = candidate.inputs, candidate.weights.manifest.set_digest
+    judged = {
+        "release": candidate.release,
+        "weights": weights,
+        "runtime": inputs.installed.runtime.digest,
+        "serve": inputs.serve.digest,
+        "suite": inputs.suite.digest,
+    }
+    plan = _plan(inputs)
+    items = {task.name: plan.items(task.name) for task in inputs.suite.tasks}
+    return GatePage(name=inputs.spec.registry.name, at=datetime.now(UTC), judged=judged, items=items)
+
+
+def judge_candidate(place: Workplace, candidate: Candidate) -> GatePage:
+    """What every gate said, recorded. Raises the error of the first that did not pass."""
+    page = page_of(candidate)
+    files = check_files(place, candidate, page)
+    wanted = _fidelity(candidate)
+    source = measure_source(place, candidate, wanted.texts if wanted else None)
+    live = measure_live(place, candidate.inputs)
     while True:
-        reports = {**baselines, **({live.name: live.report} if live else {})}
-        sanity, scored = judge_sanity(place, candidate, files, source, reports)
-        verdict = judge(candidate.inputs.suite, _plan(candidate.inputs), scored, reports)
-        more = None if is_decided(verdict) or not live else _asked_more(place, candidate.inputs, live, scored)
+        reports = {
+            **({SOURCE: source.report} if source else {}),
+            **({live.name: live.report} if live else {}),
+        }
+        gates = _Gates(candidate, files, wanted, source, reports)
+        measured = _measured(place, gates)
+        early = _judge_early(place, page, gates, measured)
+        verdict = gates.quality(measured.report)
+        more = None
+        if live and not is_decided(verdict):
+            more = ask_live_more(place, candidate.inputs, live, measured.report)
         if more is None:
-            return Verdicts(sanity, judge_quality(place, candidate, scored, verdict))
+            return judge_quality(place, early, gates, measured.report, verdict)
         live = more
 
 
-def check_files(place: Workplace, candidate: Candidate) -> Verdict:
+def check_files(place: Workplace, candidate: Candidate, page: GatePage) -> Verdict:
     """The sanity gate on files; raises what it comes to unless it passes, before any server starts."""
     source = candidate.inputs.source.manifest
     files = check_artefact(place, source, candidate.weights)
     if not files.passed:
-        record_sanity(
-            place,
-            candidate.release,
-            source.set_digest,
-            files,
-            asked=False,
-            quantized=_is_quantized(candidate),
-        )
+        record_sanity(place, page, source.set_digest, files, asked=False, quantized=is_quantized(candidate))
     return files
 
 
-def judge_sanity(
-    place: Workplace,
-    candidate: Candidate,
-    files: Verdict,
-    source: Measured | None,
-    reports: Mapping[str, EvalReport],
-) -> tuple[Verdict, EvalReport]:
-    """The sanity gate on files and answers, recorded, and what the candidate scored when it had passed.
-
-    Raises what the gate comes to unless it passes; then the suite is not asked.
-    """
-    inputs, control = candidate.inputs, source.answers if source else None
-
-    def speaks(answers: tuple[Answer, ...]) -> bool:
-        return check_answers(files, answers, control).passed
-
-    def enough(scored: EvalReport) -> bool:
-        return bool(reports) and is_decided(judge(inputs.suite, _plan(inputs), scored, reports))
-
-    served = Served("candidate", candidate.weights.manifest, inputs.serve, inputs.installed)
-    measured = evaluate(place, served, inputs.suite, inputs.spec.evaluate.seed, speaks, enough)
-    sanity = check_answers(files, measured.answers, control)
-    record_sanity(
-        place,
-        candidate.release,
-        inputs.source.manifest.set_digest,
-        sanity,
-        asked=True,
-        quantized=_is_quantized(candidate),
-    )
-    return sanity, measured.report
+def _judge_early(place: Workplace, page: GatePage, gates: _Gates, measured: Measured) -> GatePage:
+    """The page after the verdicts before the suite's; raises what the first comes to unless it passes."""
+    source = gates.candidate.inputs.source.manifest.set_digest
+    quantized = is_quantized(gates.candidate)
+    page = record_sanity(place, page, source, gates.sanity(measured.answers), asked=True, quantized=quantized)
+    fidelity, wanted = gates.fidelity(measured.probes), gates.wanted
+    if fidelity is None or wanted is None:
+        return page
+    page = replace(page, kl=gates.kl(measured.probes))
+    return record_fidelity(place, page, source, texts_digest(wanted.texts), wanted.limits, fidelity)
 
 
-def judge_quality(place: Workplace, candidate: Candidate, scored: EvalReport, verdict: Verdict) -> Verdict:
-    """The verdict on the candidate beside what else was measured, recorded; raises unless it passes."""
-    inputs = candidate.inputs
-    keep_report(place, candidate.release, inputs.suite, inputs.spec.evaluate.seed, scored)
-    record_quality(place, inputs.suite, candidate.release, verdict)
-    return verdict
-
-
-def _is_quantized(candidate: Candidate) -> bool:
-    return candidate.weights.manifest != candidate.inputs.source.manifest
+def judge_quality(
+    place: Workplace, page: GatePage, gates: _Gates, scored: EvalReport, verdict: Verdict
+) -> GatePage:
+    """The page after the verdict on the candidate beside what else was measured; raises unless it passes."""
+    inputs, reports = gates.candidate.inputs, gates.reports
+    keep_report(place, gates.candidate.release, inputs.suite, inputs.spec.evaluate.seed, scored)
+    flips = flips_behind(inputs.suite, verdict, _plan(inputs), scored, reports)
+    page = replace(page, flips=with_texts(place.home, flips, scored, reports))
+    return record_quality(place, page, inputs.suite, verdict)
 
 
 def _plan(inputs: Inputs) -> Plan:
     return plan_of(inputs.suite, inputs.spec.evaluate.seed)
 
 
-def _source(place: Workplace, candidate: Candidate) -> Measured | None:
-    """The unquantized source on the same server; None where that is the candidate."""
-    inputs = candidate.inputs
-    if not _is_quantized(candidate):
+def _fidelity(candidate: Candidate) -> _Fidelity | None:
+    """None where nothing was quantized, as there is nothing to be faithful to; or the spec wants none."""
+    section = candidate.inputs.spec.evaluate
+    if section.fidelity is None or not is_quantized(candidate):
         return None
-    served = Served("source", inputs.source.manifest, inputs.serve, inputs.installed)
-    return evaluate(place, served, inputs.suite, inputs.spec.evaluate.seed)
+    return _Fidelity(probe_texts(candidate.inputs.suite, section.seed), limits_of(section.fidelity))
 
 
-@dataclass(frozen=True)
-class _Live:
-    """What is live, by the name it goes by in the report."""
-
-    name: str
-    report: EvalReport
-
-
-def _live(place: Workplace, inputs: Inputs) -> _Live | None:
-    """What production scored, as it is served now: what a new runtime loses must not be measured away."""
-    live = inputs.production
-    if live is None:
-        return None
-    as_live = report_of(place, live.release_digest, inputs.suite, inputs.spec.evaluate.seed)
-    return _Live("production", as_live) if as_live else _measured_live(place, inputs, live)
-
-
-def _measured_live(place: Workplace, inputs: Inputs, live: ModelVersion) -> _Live:
-    """What production scores on the whole suite, on the runtime that there is."""
-    served = Served(
-        "production", load_manifest(place.store, live.weights_manifest), live.serve, inputs.installed
-    )
-    measured = evaluate(place, served, inputs.suite, inputs.spec.evaluate.seed)
-    name = "production" if _same_runtime(inputs, live) else "production-on-new-runtime"
-    return _Live(name, measured.report)
-
-
-def _asked_more(place: Workplace, inputs: Inputs, live: _Live, scored: EvalReport) -> _Live | None:
-    """Production asked the whole suite, when it was let through after fewer looks than this candidate takes.
-
-    None where that is not so, or where it is served by a runtime that is not here.
-    """
-    version = inputs.production
-    if version is None or live.report.looks >= scored.looks or not _same_runtime(inputs, version):
-        return None
-    return _measured_live(place, inputs, version)
-
-
-def _same_runtime(inputs: Inputs, live: ModelVersion) -> bool:
-    return live.runtime == inputs.installed.runtime.digest
+def _measured(place: Workplace, gates: _Gates) -> Measured:
+    """What the candidate says, as far as its gates let it."""
+    inputs = gates.candidate.inputs
+    served = Served("candidate", gates.candidate.weights.manifest, inputs.serve, inputs.installed)
+    texts = gates.wanted.texts if gates.wanted else None
+    return evaluate(place, served, inputs.suite, inputs.spec.evaluate.seed, texts, judges=gates.judges())

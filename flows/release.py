@@ -21,6 +21,7 @@ from registry.manifests import save_manifest
 from registry.version import VersionDraft
 from tasks.attest import attest
 from tasks.build import build
+from tasks.gate_page import page_path
 from tasks.keep_weights import keep_weights
 from tasks.publish import point, publish
 from tasks.record import record_scan
@@ -46,7 +47,7 @@ def _release(spec: ReleaseSpec) -> dict[str, Any]:
     with open_workplace() as place:
         inputs = prepare(place, spec)
         accepted = accept(place, inputs)
-        candidate, verdicts = accepted.candidate, accepted.verdicts
+        candidate, gates = accepted.candidate, accepted.page.gates
         scanned = _scan(place, candidate)
         record_scan(place, candidate.release, scanned)
         image = build(place, candidate.weights.manifest, _labels(candidate), _repository(spec))
@@ -54,10 +55,14 @@ def _release(spec: ReleaseSpec) -> dict[str, Any]:
         version = publish(place, _draft(place, candidate, image))
         attest(place, version, candidate.weights.manifest, inputs.installed.runtime)
         point(place, Alias.CANDIDATE, version, "its gates passed")
-        result = summarize_release(place, version, verdicts.sanity, verdicts.quality, scanned)
+        result = summarize_release(place, version, gates, scanned)
+        result["page"] = str(page_path(place, candidate.release))
         result["fetched"] = dict(inputs.source.places)
     if accepted.rejected:
-        result["rejected"] = [{"recipe": r.to_json(), "why": refusal.why} for r, refusal in accepted.rejected]
+        result["rejected"] = [
+            {"recipe": r.to_json(), "why": refusal.why, "next": refusal.next_step}
+            for r, refusal in accepted.rejected
+        ]
     if spec.rollout.auto:
         result["rollout"] = promote_if_new(version, spec.rollout)
     return result

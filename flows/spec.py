@@ -13,8 +13,6 @@ from typing import Annotated, Literal, TypeVar
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
-    ConfigDict,
     Field,
     StringConstraints,
     ValidationError,
@@ -22,16 +20,12 @@ from pydantic import (
     model_validator,
 )
 
+from eval_suites.suite_spec import Profile
+from flows.spec_gates import Fidelity, Scan, Section
 from registry.validation import explain, read_yaml
 from tasks.source_address import ADDRESS, FORMS, anchored, scheme_of
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]+([._-][a-z0-9]+)*$", max_length=64)]
-
-
-class Section(BaseModel):
-    """A part of the spec: unknown keys are errors, values never change."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 SectionT = TypeVar("SectionT", bound=Section)
@@ -172,10 +166,14 @@ class Serve(Section):
 
 
 class Evaluate(Section):
-    """The quality gate."""
+    """The gates that ask the served model."""
 
     suite: str = Field("smoke", description="name under eval_suites/, or the path of a suite file")
+    profile: Profile = Field(Profile.STANDARD, description="strict: half the margins, alpha at most 0.025")
     seed: int = Field(0, ge=0, lt=2**31, description="the same seed asks the same way")
+    fidelity: Fidelity | None = Field(
+        Fidelity(), description="before the suite: quantized weights against their source, token by token"
+    )
 
 
 class Runtime(StrEnum):
@@ -189,34 +187,6 @@ class Image(Section):
 
     runtime: Runtime = Field(Runtime.VLLM_CPU, description="what serves the weights")
     repository: Name | None = Field(None, description="name in the image registry; empty takes registry.name")
-
-
-class Severity(StrEnum):
-    """How bad a vulnerability is, in the scanner's words."""
-
-    CRITICAL = "CRITICAL"
-    HIGH = "HIGH"
-    MEDIUM = "MEDIUM"
-    LOW = "LOW"
-
-
-class Waiver(Section):
-    """Lets a scan that could not answer pass policy, in the open, for a while."""
-
-    owner: str = Field(min_length=1, description="who answers for it")
-    reason: str = Field(min_length=10, description="why it may ship without an answer")
-    valid_for: Annotated[str, StringConstraints(pattern=r"^[1-9][0-9]{0,3}d$")] = Field(
-        "7d", description="how long after the scan the release may still be promoted, in days: 7d"
-    )
-
-
-class Scan(Section):
-    """The vulnerability policy."""
-
-    fail_on: tuple[Severity, ...] = Field((Severity.CRITICAL,), description="severities that stop a release")
-    ignore_unfixed: bool = Field(True, description="findings without a fixed version do not fail")
-    max_db_age_days: int = Field(7, ge=1, description="an older vulnerability database is an error")
-    waiver: Waiver | None = None
 
 
 class Registry(Section):

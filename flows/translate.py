@@ -7,8 +7,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from eval_suites.fidelity import Limits
 from fleet.plan import RolloutPlan
-from flows.spec import Quantize, QuantizeEngine, Rollout, Scan, Serve
+from flows.spec import Quantize, QuantizeEngine, Rollout, Serve
+from flows.spec_gates import Fidelity, Scan
 from images import scan_policy, scan_report
 from registry.errors import UsageError
 from registry.version import ServeConfig
@@ -62,6 +64,13 @@ def serve_config_of(serve: Serve) -> ServeConfig:
     """The serve configuration, with the chat template's text; raises UsageError when it cannot be read."""
     values = serve.model_dump(mode="json", exclude={"gpu_class", "chat_template", "extra_args"})
     return ServeConfig(**values, chat_template=_text(serve.chat_template), extra_args=tuple(serve.extra_args))
+
+
+def limits_of(fidelity: Fidelity) -> Limits:
+    """The limits of the fidelity gate."""
+    return Limits(
+        kl=fidelity.max_kl, agreement=fidelity.min_agreement, perplexity=fidelity.max_perplexity_ratio
+    )
 
 
 def scan_policy_of(scan: Scan) -> scan_policy.ScanPolicy:

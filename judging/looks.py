@@ -10,7 +10,8 @@ Lan and DeMets, "Discrete sequential boundaries for clinical trials", Biometrika
 family alpha * t^rho of Kim and DeMets (Biometrika 74 (1987) 149-154) at rho 1; solved by the recursion of
 Armitage, McPherson and Rowe over a Brownian path (JRSS A 132 (1969) 235-244). Confidence bounds at each
 look: Jennison and Turnbull, "Interim analyses: the repeated confidence interval approach", JRSS B 51 (1989)
-305-361.
+305-361. The chance of crossing under a drift follows from the path without one, by the likelihood ratio of
+the two (Cameron and Martin).
 """
 
 from __future__ import annotations
@@ -24,7 +25,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 _POINTS = 513  # of the path's density; the total chance is right to 1e-4 at 100 looks
+_COARSE = 129  # the same for what is only planned by
 _REACH = 8.0  # standard deviations on either side
+_MOST_DRIFT = 40.0
+_BISECTIONS = 40
 
 
 def boundaries(fractions: Sequence[float], alpha: float) -> tuple[float, ...]:
@@ -40,12 +44,31 @@ def boundaries(fractions: Sequence[float], alpha: float) -> tuple[float, ...]:
     return _boundaries(looks, alpha)
 
 
+def crossing_chance(fractions: Sequence[float], bounds: Sequence[float], drift: float) -> float:
+    """The chance that a statistic with this mean at the full data is above its bound at any look.
+
+    Its variance is 1 at every look. ``fractions`` and ``bounds`` as those of ``boundaries``; right to 1e-3.
+    """
+    path, mass = _survivors(tuple(fractions), tuple(bounds))
+    ratio = np.exp(drift * path - drift**2 * fractions[-1] / 2)
+    return 1 - float(ratio @ mass)
+
+
+def drift_for(fractions: Sequence[float], bounds: Sequence[float], chance: float) -> float:
+    """The drift from 0 to 40 with which a bound is crossed with this chance."""
+    low, high = 0.0, _MOST_DRIFT
+    for _ in range(_BISECTIONS):
+        middle = (low + high) / 2
+        enough = crossing_chance(fractions, bounds, middle) >= chance
+        low, high = (low, middle) if enough else (middle, high)
+    return high
+
+
 @lru_cache(maxsize=64)
 def _boundaries(looks: tuple[float, ...], alpha: float) -> tuple[float, ...]:
     first = NormalDist().inv_cdf(1 - alpha * looks[0])
     found = [first]
-    path = _grid(looks[0], first * looks[0] ** 0.5)
-    mass = _weighted(path, _normal(path, looks[0]))
+    path, mass = _started(looks[0], first)
     for before, now in pairwise(looks):
         wide = _grid(now, _REACH * now**0.5)
         density = _normal(wide[:, None] - path[None, :], now - before) @ mass
@@ -56,8 +79,27 @@ def _boundaries(looks: tuple[float, ...], alpha: float) -> tuple[float, ...]:
     return tuple(found)
 
 
-def _grid(time: float, top: float) -> NDArray[np.float64]:
-    return np.linspace(-_REACH * time**0.5, top, _POINTS)
+@lru_cache(maxsize=64)
+def _survivors(
+    looks: tuple[float, ...], bounds: tuple[float, ...]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Where the paths without drift end that cross no bound, and the chance of ending near each point."""
+    path, mass = _started(looks[0], bounds[0], _COARSE)
+    for (before, now), bound in zip(pairwise(looks), bounds[1:], strict=True):
+        last, path = path, _grid(now, bound * now**0.5, _COARSE)
+        mass = _weighted(path, _normal(path[:, None] - last[None, :], now - before) @ mass)
+    return path, mass
+
+
+def _started(
+    time: float, bound: float, points: int = _POINTS
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    path = _grid(time, bound * time**0.5, points)
+    return path, _weighted(path, _normal(path, time))
+
+
+def _grid(time: float, top: float, points: int = _POINTS) -> NDArray[np.float64]:
+    return np.linspace(-_REACH * time**0.5, top, points)
 
 
 def _normal(distance: NDArray[np.float64], variance: float) -> NDArray[np.float64]:

@@ -32,13 +32,12 @@ from statistics import NormalDist
 import numpy as np
 from numpy.typing import NDArray
 
-from judging.verdict import Outcome
+from judging.verdict import Interval, Outcome
 
 Values = Sequence[float] | NDArray[np.float64]
 Figure = float | NDArray[np.float64]
 _HALF_COUNT = 0.5  # losses minus gains moves in steps of one
 _ASSUMED_FLIPS = 5.0
-_POWER = 0.8  # chance that ``needed_n`` items decide, if the rates stay as seen
 _MOST_ITEMS = 10_000_000  # beyond this, "more samples" is no advice
 _BISECTIONS = 60
 
@@ -64,10 +63,10 @@ class Tally:
         return self._z(self.lost - self.gained - self.n * loss, loss)
 
     def _z(self, excess: Figure, loss: Figure) -> Figure:
-        deviation = np.sqrt(self.dispersion * self._variance(loss))
+        deviation = np.sqrt(self.dispersion * self.variance(loss))
         return (excess - _HALF_COUNT) / np.maximum(deviation, 1e-12)
 
-    def _variance(self, loss: Figure) -> Figure:
+    def variance(self, loss: Figure) -> Figure:
         """Of losses minus gains if the true loss were ``loss`` and items independent (Tango 1998, section 2).
 
         The rate of gains is its maximum-likelihood estimate under that loss: the larger root of
@@ -95,7 +94,8 @@ class PairedResult:
     """Differences are candidate - baseline in units of the score; bounds are one-sided at 1 - alpha each.
 
     ``lost`` and ``gained`` count items that score lower and higher than for the baseline. ``needed_n``
-    is the number of items that would decide, if the rates stay as seen; None when decided or hopeless.
+    is the number of items that would decide with the wanted power, if the rates stay as seen; None when
+    decided or hopeless.
     """
 
     outcome: Outcome
@@ -113,6 +113,11 @@ class PairedResult:
         """Items whose score changed, either way."""
         return self.lost + self.gained
 
+    @property
+    def interval(self) -> Interval:
+        """The difference with its bounds, as a finding carries it."""
+        return Interval(estimate=self.estimate, lower=self.lower, upper=self.upper, samples=self.n)
+
 
 def non_inferiority(
     baseline: Values,
@@ -122,12 +127,14 @@ def non_inferiority(
     *,
     clusters: Sequence[Hashable] | None = None,
     z: float | None = None,
+    power: float = 0.8,
 ) -> PairedResult:
     """Pass iff the lower bound is above -margin, fail iff the upper one is below it, else inconclusive.
 
     Scores are in [0, 1], higher is better, paired by position; items with equal ``clusters`` belong together.
-    ``z`` is the bound of this look (``judging.looks``), by default that of a single look at alpha. Raises
-    ValueError for scores that are missing, not finite or outside, and for a margin or alpha outside (0, 1).
+    ``z`` is the bound of this look (``judging.looks``), by default that of a single look at alpha; ``power``
+    is the chance of deciding that ``needed_n`` is for. Raises ValueError for scores that are missing, not
+    finite or outside, and for a margin or alpha outside (0, 1).
     """
     if not (0 < margin < 1 and 0 < alpha < 1):
         raise ValueError(f"margin and alpha are fractions of 1: {margin}, {alpha}")
@@ -147,7 +154,7 @@ def non_inferiority(
         n=difference.size,
         lost=int((difference < 0).sum()),
         gained=int((difference > 0).sum()),
-        needed_n=_needed(tally, margin, limit) if outcome is Outcome.INCONCLUSIVE else None,
+        needed_n=_needed(tally, margin, limit, power) if outcome is Outcome.INCONCLUSIVE else None,
     )
 
 
@@ -245,9 +252,9 @@ def _bernstein(deviation: float, n: int, alpha: float) -> float:
     return math.sqrt(2 * variance * log / n) + 7 * log / (3 * (n - 1))
 
 
-def _needed(tally: Tally, margin: float, z: float) -> int | None:
+def _needed(tally: Tally, margin: float, z: float, power: float) -> int | None:
     # Bounds this much stricter hold in a fresh sample with the wanted power.
-    planned = z + NormalDist().inv_cdf(_POWER)
+    planned = z + NormalDist().inv_cdf(power)
 
     def decides(items: int) -> bool:
         return decide(tally.scaled(items), margin, planned) is not Outcome.INCONCLUSIVE

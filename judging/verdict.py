@@ -34,11 +34,22 @@ _WORST_FIRST = (Outcome.FAIL, Outcome.ERROR, Outcome.INCONCLUSIVE, Outcome.PASS)
 
 
 @dataclass(frozen=True, kw_only=True)
+class Interval:
+    """What was estimated from so many samples, with a one-sided confidence bound on either side."""
+
+    estimate: float
+    lower: float
+    upper: float
+    samples: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class Finding:
     """One thing a judge looked at: both values, the bound, and what follows, in a sentence.
 
     ``bound`` is in the unit of the two values' comparison (a difference, a ratio, a rate); the
-    message names it.
+    message names it. ``interval`` is of a gain, the more the better, or of what a level in ``bound`` is
+    for; None where nothing was estimated, and in what was written before there were any.
     """
 
     name: str
@@ -48,6 +59,11 @@ class Finding:
     candidate: float | None = None
     bound: float | None = None
     failure_class: FailureClass | None = None
+    interval: Interval | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """A mapping of plain values; without an interval that of older records."""
+        return {name: value for name, value in asdict(self).items() if (name, value) != ("interval", None)}
 
 
 @dataclass(frozen=True)
@@ -79,8 +95,9 @@ class Verdict:
 
     @property
     def failure_class(self) -> FailureClass | None:
-        """The class of the first finding that gave the verdict its outcome."""
-        return next((f.failure_class for f in self.findings if f.outcome is self.outcome), None)
+        """Of the findings that gave the verdict its outcome, the first class that one has."""
+        worst = (f.failure_class for f in self.findings if f.outcome is self.outcome)
+        return next((found for found in worst if found), None)
 
     def reasons(self) -> list[str]:
         """The messages of the findings behind the outcome, in the judge's order."""
@@ -88,7 +105,7 @@ class Verdict:
 
     def to_json(self) -> dict[str, Any]:
         """A mapping of plain values that ``from_json`` reads back."""
-        return {"outcome": str(self.outcome), "findings": [asdict(f) for f in self.findings]}
+        return {"outcome": str(self.outcome), "findings": [f.to_json() for f in self.findings]}
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> Verdict:
@@ -97,12 +114,13 @@ class Verdict:
 
 
 def _finding(value: dict[str, Any]) -> Finding:
-    failure = value.get("failure_class")
+    failure, interval = value.get("failure_class"), value.get("interval")
     finding = Finding(
         **{
             **value,
             "outcome": Outcome(value["outcome"]),
             "failure_class": FailureClass(failure) if failure else None,
+            "interval": _interval(interval) if interval else None,
         }
     )
     figures = (finding.baseline, finding.candidate, finding.bound)
@@ -111,3 +129,10 @@ def _finding(value: dict[str, Any]) -> Finding:
     if not all(figure is None or isinstance(figure, int | float) for figure in figures):
         raise TypeError("a finding's figures are numbers")
     return finding
+
+
+def _interval(value: dict[str, Any]) -> Interval:
+    interval = Interval(**value)
+    if not all(isinstance(figure, int | float) for figure in asdict(interval).values()):
+        raise TypeError("an interval's figures are numbers")
+    return interval

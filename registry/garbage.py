@@ -33,6 +33,7 @@ class Kind(StrEnum):
 
     LEFTOVER = "leftovers of dead writers"
     RUN = "folders of old runs"
+    TEXT = "texts of evaluations"
     DOWNLOAD = "unfinished downloads"
     RUNTIME = "records of runtimes"
     IMAGE = "image tags"
@@ -48,9 +49,10 @@ class Retention:
     """How long things stay that nothing names any more; times in seconds. UsageError for a negative one.
 
     ``rollbacks`` versions that were in production before, of each model and GPU class, and all that were
-    within ``rollback_seconds``, can be promoted at once. What was claimed within ``grace_seconds`` and the
-    folders of runs that wrote to it within ``log_seconds`` stay in any case. A set in the weights store
-    that only dead versions name goes when it was last wanted ``weights_seconds`` ago; None: never.
+    within ``rollback_seconds``, can be promoted at once. What was claimed within ``grace_seconds`` stays in
+    any case, and so do folders of runs that wrote to it, and texts of evaluations that were read, within
+    ``log_seconds``. A set in the weights store that only dead versions name goes when it was last wanted
+    ``weights_seconds`` ago; None: never.
     """
 
     rollbacks: int = 3
@@ -75,7 +77,7 @@ class Retention:
 
 @dataclass(frozen=True)
 class Cutoff:
-    """What was used before this may go: seconds since the epoch. ``logs`` is for the folders of runs.
+    """What was used before this may go: seconds since the epoch. ``logs`` is for what people read of runs.
 
     ``named`` is for sets in the weights store that a version names, and nothing live needs.
     """
@@ -93,7 +95,7 @@ class Cutoff:
 
     def of(self, kind: Kind) -> float:
         """The cutoff for this kind."""
-        return self.logs if kind is Kind.RUN else self.before
+        return self.logs if kind in {Kind.RUN, Kind.TEXT} else self.before
 
 
 @dataclass(frozen=True)

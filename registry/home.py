@@ -44,6 +44,11 @@ class Home:
         return self.root / "cache"
 
     @property
+    def texts(self) -> Path:
+        """What items of suites looked like and what was answered: see ``kept_texts``."""
+        return self.cache / "texts"
+
+    @property
     def runs(self) -> Path:
         """One folder of logs per run."""
         return self.root / "runs"

@@ -1,7 +1,6 @@
-"""A version's lineage as one HTML file that needs nothing else: no script, no font, no address to load from.
+"""A version's lineage as one HTML file that needs nothing else (see ``page``).
 
-Pure: the lineage and the time it was judged at come in, text goes out. Everything that came from elsewhere
-is escaped, and a content security policy in the page forbids what a mistake in that would let in.
+Pure: the lineage and the time it was judged at come in, text goes out.
 """
 
 from __future__ import annotations
@@ -10,14 +9,11 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cache
 from typing import Any
-
-from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
 from registry.evidence import Evidence
 from registry.lineage import Lineage, Mark, Node, Step, said_at
-from registry.plain_text import one_line, plain
+from registry.page import page_template
 
 _WIDTH, _HEIGHT = 208, 88  # pixels, of a card
 _ACROSS, _DOWN = 40, 16  # pixels, between cards
@@ -49,7 +45,7 @@ class Drawing:
 def render(lineage: Lineage, at: datetime) -> str:
     """The page. ``at`` is when the policy was asked."""
     mark, standing = lineage.standing
-    return _template().render(
+    return page_template("registry", "lineage_page.html.jinja").render(
         version=lineage.version,
         lineage=lineage,
         mark=mark,
@@ -57,6 +53,8 @@ def render(lineage: Lineage, at: datetime) -> str:
         drawing=draw(lineage),
         kinds=list(_by_kind(lineage.evidence)),
         at=at,
+        facts=_facts,
+        said_at=said_at,
         card_width=_WIDTH,
         card_height=_HEIGHT,
     )
@@ -116,31 +114,8 @@ def _by_kind(evidence: Iterable[Evidence]) -> Iterator[tuple[str, list[Evidence]
         yield kind, [e for e in found if e.kind == kind]
 
 
-@cache
-def _template() -> Template:
-    environment = Environment(
-        loader=PackageLoader("registry", ""),
-        autoescape=True,
-        undefined=StrictUndefined,
-        finalize=lambda value: plain(value) if type(value) is str else value,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {"cut": one_line, "facts": _facts, "number": _number, "when": _when}
-    environment.globals["said_at"] = said_at
-    return environment.get_template("lineage_page.html.jinja")
-
-
 def _facts(facts: Mapping[str, Any]) -> str:
     text = json.dumps(dict(facts), indent=2, sort_keys=True, ensure_ascii=False)
     if len(text) <= _LONGEST_FACTS:
         return text
     return f"{text[:_LONGEST_FACTS]}\n... {len(text) - _LONGEST_FACTS} more characters are in the record"
-
-
-def _number(value: float | None) -> str:
-    return "" if value is None else f"{value:.6g}"
-
-
-def _when(at: str) -> str:
-    return f"{at[:10]} {at[11:16]}" if len(at) > 16 else at

@@ -20,6 +20,7 @@ from registry.predicates import (
     ALIAS_MOVE,
     APPROVAL,
     FETCH,
+    FIDELITY,
     IMAGE_SIGNATURE,
     LOAD,
     PREFLIGHT,
@@ -35,7 +36,7 @@ from registry.predicates import (
 from registry.version import ModelVersion
 
 _MOST_ROLLOUTS = 4  # nodes; older ones are in the evidence
-_USUAL = (SANITY, QUALITY, LOAD, PREFLIGHT, SCAN, APPROVAL)
+_USUAL = (SANITY, FIDELITY, QUALITY, LOAD, PREFLIGHT, SCAN, APPROVAL)
 _PLACED = {FETCH, QUANTIZE, WEIGHTS_SIGNATURE, SBOM, IMAGE_SIGNATURE, RELEASE, ROLLOUT}
 _TRIPLE = ("weights", "runtime", "serve")
 _SPEAKS_OF = {SCAN: ("runtime",), "image": ("weights",)}

@@ -25,6 +25,7 @@ from registry.predicates import (
     ALIAS_MOVE,
     APPROVAL,
     EXPORT,
+    FIDELITY,
     KINDS,
     LOAD,
     QUALITY,
@@ -41,12 +42,13 @@ REQUIRABLE = KINDS - {ROLLOUT, ALIAS_MOVE, EXPORT}
 """What a policy can ask for: the others are what moving an alias leads to, and how a version travelled."""
 
 _ABSENT = {
+    FIDELITY: "no fidelity gate has compared it with its source",
     QUALITY: "no quality gate has judged it",
     SCAN: "no scan has looked at its runtime",
     RELEASE: "no release has bound its evidence together",
     APPROVAL: "nobody has approved it",
 }
-_NOUNS = {QUALITY: "quality gate", LOAD: "load test", SBOM: "SBOM"}
+_NOUNS = {FIDELITY: "fidelity gate", QUALITY: "quality gate", LOAD: "load test", SBOM: "SBOM"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -206,7 +208,7 @@ def _has_a_say(evidence: Evidence, signers: list[frozenset[str]]) -> bool:
 
 def _gap(case: Case, required: Requirement) -> _Gap | None:
     """Why the requirement is not met, or None."""
-    if required.kind == QUANTIZE and case.version.source_set == case.version.weights_set:
+    if required.kind in {QUANTIZE, FIDELITY} and case.version.source_set == case.version.weights_set:
         return None  # nothing was quantized
     records = case.of(required.kind)
     doubts = [case.doubt(e) or _unfit(case, required, e) for e in records]

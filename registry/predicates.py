@@ -13,13 +13,14 @@ from typing import Any
 from judging.verdict import Outcome, Verdict
 
 FETCH, QUANTIZE = "fetch", "quantize"
-SANITY, QUALITY, LOAD, PREFLIGHT = "sanity", "quality", "load", "preflight"
+SANITY, FIDELITY, QUALITY = "sanity", "fidelity", "quality"
+LOAD, PREFLIGHT = "load", "preflight"
 SCAN, SBOM = "scan", "sbom"
 RELEASE, APPROVAL, ROLLOUT, ALIAS_MOVE = "release", "approval", "rollout", "alias-move"
 WEIGHTS_SIGNATURE, IMAGE_SIGNATURE = "weights-signature", "image-signature"
 EXPORT = "export"
 KINDS = frozenset(
-    {FETCH, QUANTIZE, SANITY, QUALITY, LOAD, PREFLIGHT, SCAN, SBOM}
+    {FETCH, QUANTIZE, SANITY, FIDELITY, QUALITY, LOAD, PREFLIGHT, SCAN, SBOM}
     | {RELEASE, APPROVAL, ROLLOUT, ALIAS_MOVE, WEIGHTS_SIGNATURE, IMAGE_SIGNATURE, EXPORT}
 )
 """Every kind there is: what a key may be trusted for, and most of it a policy may ask for."""
@@ -137,6 +138,7 @@ _STANDARD: dict[str, tuple[str, Callable[[Verdict | None, Mapping[str, Any]], di
     FETCH: (PROVENANCE, _provenance),
     QUANTIZE: (PROVENANCE, _provenance),
     SANITY: (TEST_RESULT, _test_result),
+    FIDELITY: (TEST_RESULT, _test_result),
     QUALITY: (TEST_RESULT, _test_result),
     LOAD: (TEST_RESULT, _test_result),
     PREFLIGHT: (TEST_RESULT, _test_result),

@@ -116,6 +116,7 @@ class Sweeper:
         """The kinds that are all there is in a folder."""
         return {
             Kind.RUN: self.home.runs,
+            Kind.TEXT: self.home.texts,
             Kind.DOWNLOAD: self.home.cache / "downloads",
             Kind.RUNTIME: self.home.cache / "runtimes",
             Kind.WEIGHTS: self.home.cache / "weights",

@@ -16,10 +16,10 @@ from judging.verdict import Finding
 from registry.counting import newest_of
 from registry.evidence import Evidence
 from registry.manifest import ManifestEntry
-from registry.predicates import LOAD, PREFLIGHT, QUALITY, SANITY, SBOM, SCAN
+from registry.predicates import FIDELITY, LOAD, PREFLIGHT, QUALITY, SANITY, SBOM, SCAN
 from registry.version_contents import Contents
 
-_GATES = (SANITY, QUALITY, LOAD, PREFLIGHT, SCAN)
+_GATES = (SANITY, FIDELITY, QUALITY, LOAD, PREFLIGHT, SCAN)
 _TEMPLATE = "chat_template"
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from eval_suites.report import EvalReport
 from eval_suites.suite import Suite
 from registry.errors import InfrastructureError
 from tasks.engine_run import run_engine
+from tasks.kept_texts import keep_texts
 from tasks.progress import report
 from tasks.serving import Endpoint, Served
 from tasks.workplace import Workplace
@@ -45,7 +47,7 @@ def ask_suite(
     def heard(line: Mapping[str, Any]) -> None:
         nonlocal so_far
         if "look" in line:
-            so_far = so_far.with_look(_read_look(Path(str(line["look"]))))
+            so_far = so_far.with_look(_read_look(place, line))
             if not is_complete(suite, plan, so_far):
                 raise _gap(place, served, suite)
             if looked(so_far):
@@ -67,8 +69,10 @@ def ask_suite(
     return so_far
 
 
-def _read_look(path: Path) -> EvalReport:
-    return EvalReport.from_engine({**json.loads(path.read_text(encoding="utf-8")), "looks": 1})
+def _read_look(place: Workplace, line: Mapping[str, Any]) -> EvalReport:
+    found = json.loads(Path(str(line["look"])).read_text(encoding="utf-8"))
+    look = EvalReport.from_engine({**found, "looks": 1})
+    return replace(look, texts=(keep_texts(place.home, Path(str(line["texts"]))),))
 
 
 def _gap(place: Workplace, served: Served, suite: Suite) -> InfrastructureError:

@@ -22,7 +22,9 @@ from registry.manifest import Manifest
 from registry.manifests import load_manifest
 from registry.predicates import (
     FETCH,
+    FIDELITY,
     IMAGE_SIGNATURE,
+    LOAD,
     QUALITY,
     QUANTIZE,
     RELEASE,
@@ -37,7 +39,7 @@ from registry.weights_signature import weights_predicate
 from tasks.record import record_once
 from tasks.workplace import Workplace
 
-_INPUTS = (FETCH, QUANTIZE, SANITY, QUALITY, SCAN, SBOM, WEIGHTS_SIGNATURE)
+_INPUTS = (FETCH, QUANTIZE, SANITY, FIDELITY, QUALITY, LOAD, SCAN, SBOM, WEIGHTS_SIGNATURE)
 """What the summary rests on. Later evidence - rollouts, rescans, approvals - stands beside it."""
 
 

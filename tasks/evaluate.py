@@ -1,52 +1,61 @@
-"""Evaluate: serve an artefact as it would be served, and ask it the suite until its judge has enough.
+"""Evaluate: serve an artefact as it would be served, and ask it one thing after another, the cheapest first.
 
-The same server is asked the sanity gate's greedy prompts, first: seconds, before the suite takes hours. What
-was asked is kept look by look, per artefact and suite: another judge, or the next try after a crash, asks
-only what is missing.
+Greedy prompts take seconds, token probabilities of some texts minutes, a suite hours. Each is asked only if
+what came before is worth it, and the suite until its judge has enough.
 """
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
 from typing import Any
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from eval_suites.answers import Answer, prompts_digest
-from eval_suites.plan import plan_of
+from eval_suites.answers import Answer
 from eval_suites.report import EvalReport
 from eval_suites.suite import Suite
+from eval_suites.token_logprobs import TextLogprobs
 from registry.digest import Digest
-from registry.predicates import QUALITY
-from tasks.ask_suite import ENGINE, REQUESTS, ask_suite
-from tasks.engine_run import engine_digest
-from tasks.greedy_prompts import ask_prompts
-from tasks.progress import report
-from tasks.runtime import RUNTIME_ENGINE
-from tasks.serving import Endpoint, Served, serving
+from tasks.respondent import Respondent
+from tasks.serving import Served
 from tasks.workplace import Workplace
 
 _REPORT = "report"
 _REPORT_FORM = 2  # with looks
 
+Probed = tuple[TextLogprobs, ...]
+"""What a model said of the probe texts, in their order."""
+
 
 @dataclass(frozen=True)
 class Measured:
-    """What an artefact answered, and what it scored: nothing where its answers ended it before the suite."""
+    """What an artefact answered, said of the probe texts each time it was asked, and scored.
+
+    What comes later is empty where the earlier ended it, or where nobody wanted it.
+    """
 
     answers: tuple[Answer, ...]
-    report: EvalReport
+    probes: tuple[Probed, ...] = ()
+    report: EvalReport = field(default_factory=lambda: EvalReport({}))
 
 
-Speaks = Callable[[tuple[Answer, ...]], bool]
-"""Whether answers to the sanity gate's prompts are worth a suite. Other judges than the gate take any."""
+@dataclass(frozen=True, kw_only=True)
+class Judges:
+    """Whether to go on: with the texts after the answers, with the suite after the texts, and with the suite.
 
-Enough = Callable[[EvalReport], bool]
-"""Whether what was scored so far decides. A baseline is asked the whole suite."""
+    Other judges than the gates take any answers and texts. A baseline is asked the whole suite.
+    """
+
+    speaks: Callable[[tuple[Answer, ...]], bool] = bool
+    is_faithful: Callable[[tuple[Probed, ...]], bool] = lambda _probes: True
+    enough: Callable[[EvalReport], bool] = lambda _report: False
+
+
+ANY = Judges()
+"""Everything is asked."""
 
 
 @task(cache_policy=NO_CACHE)
@@ -55,71 +64,25 @@ def evaluate(
     served: Served,
     suite: Suite,
     seed: int,
-    speaks: Speaks = bool,
-    enough: Enough = lambda _report: False,
+    texts: Sequence[str] | None = None,
+    *,
+    twice: bool = False,
+    judges: Judges = ANY,
 ) -> Measured:
-    """What the artefact answers and, if so it ``speaks``, what the items scored that it took to decide.
+    """What the artefact answers, says of the texts if there are any to compare, and scores.
 
-    Raises InfrastructureError unless every item that was asked did.
+    Raises InfrastructureError unless everything that was asked was answered.
     """
-    with place.stage("evaluate", f"{served.who}: suite {suite.name}"):
-        inputs, plan = _inputs(served, suite, seed), plan_of(suite, seed)
-        known = _known(place, inputs)
-        if known and (known.report.looks == len(plan.looks) or enough(known.report)):
-            return known
-        with serving(place, served) as endpoint:
-            measured = known or Measured(_answers(served, endpoint), EvalReport({}))
-            if not speaks(measured.answers):
-                return measured
-
-            def looked(so_far: EvalReport) -> bool:
-                _keep(place, inputs, Measured(measured.answers, so_far))
-                return enough(so_far)
-
-            scored = ask_suite(place, served, endpoint, suite, seed, measured.report, looked)
-        return Measured(measured.answers, scored)
-
-
-def _inputs(served: Served, suite: Suite, seed: int) -> dict[str, Any]:
-    return {
-        "weights": served.weights.set_digest,
-        "runtime": served.installed.runtime.digest,
-        "server": engine_digest(RUNTIME_ENGINE),
-        "settings": {name: value for name, value in os.environ.items() if name.startswith("VLLM_")},
-        "serve": served.serve.digest,
-        "suite": suite.digest,
-        "prompts": prompts_digest(),
-        "seed": seed,
-        "engine": engine_digest(ENGINE),
-        "requests": REQUESTS,
-    }
-
-
-def _known(place: Workplace, inputs: Mapping[str, Any]) -> Measured | None:
-    """What was measured before with these inputs, unless the policy wants it measured again."""
-    kept = place.known("evaluate", inputs)
-    if kept is None or _is_old(kept, place.policy.max_age(QUALITY)):
-        return None
-    return Measured(tuple(map(Answer.from_json, kept["answers"])), EvalReport.from_json(kept["report"]))
-
-
-def _keep(place: Workplace, inputs: Mapping[str, Any], measured: Measured) -> None:
-    answers = [answer.to_json() for answer in measured.answers]
-    at = datetime.now(UTC).isoformat(timespec="seconds")
-    place.keep("evaluate", inputs, {"report": measured.report.to_json(), "answers": answers, "at": at})
-
-
-def _answers(served: Served, endpoint: Endpoint) -> tuple[Answer, ...]:
-    report("evaluate", f"{served.who}: greedy prompts")
-    return ask_prompts(endpoint, served.serve.max_model_len)
-
-
-def _is_old(result: Mapping[str, Any], limit: timedelta | None) -> bool:
-    """Whether a policy that wants fresh evidence wants it measured again, and not only signed again."""
-    if limit is None:
-        return False
-    at = result.get("at")
-    return at is None or datetime.now(UTC) - datetime.fromisoformat(at) > limit
+    with place.stage("evaluate", f"{served.who}: suite {suite.name}"), ExitStack() as servers:
+        model = Respondent(place, served, servers)
+        answers = model.answers()
+        if not judges.speaks(answers):
+            return Measured(answers)
+        orders = [] if texts is None else [False, True] if twice else [False]
+        probes = tuple(model.probe(texts or (), backwards=order) for order in orders)
+        if not judges.is_faithful(probes):
+            return Measured(answers, probes)
+        return Measured(answers, probes, model.scores(suite, seed, judges.enough))
 
 
 def keep_report(place: Workplace, release: Digest, suite: Suite, seed: int, report: EvalReport) -> None:

@@ -96,6 +96,19 @@ def group_is_alive(group: int) -> bool:
     return any(entry.group == group for entry in processes())
 
 
+def group_memory(group: int) -> int:
+    """Bytes of memory that the processes of this group hold now, what they share counted once."""
+    return sum(_proportional(entry.pid) for entry in processes() if entry.group == group)
+
+
+def _proportional(pid: int) -> int:
+    try:
+        rows = (_PROC / str(pid) / "smaps_rollup").read_text(encoding="ascii").splitlines()
+    except OSError:
+        return 0  # it ended meanwhile
+    return sum(int(row.split()[1]) << 10 for row in rows if row.startswith("Pss:"))
+
+
 def lineage(pid: int) -> set[int]:
     """This process and all its ancestors."""
     found: set[int] = set()

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from eval_suites import sanity_report
+from eval_suites import fidelity_report, load_report, sanity_report
 from eval_suites.answers import prompts_digest
+from eval_suites.fidelity import Limits
+from eval_suites.gate_page import GatePage
 from eval_suites.gate_report import to_markdown
+from eval_suites.load_curves import curves_of
+from eval_suites.load_report import LoadReport
+from eval_suites.load_spec import LoadSpec
 from eval_suites.sanity_layers import OTHER_TENSORS
 from eval_suites.suite import Suite
 from judging.verdict import FailureClass, Outcome, Verdict
@@ -19,7 +24,9 @@ from registry.counting import dated, misdated, newest_of, suite_of
 from registry.digest import Digest, canonical_json
 from registry.errors import GateFailed, HeadgateError, Inconclusive, InfrastructureError, UsageError
 from registry.evidence import Evidence, list_evidence, record
-from registry.predicates import QUALITY, SANITY, SCAN, is_document
+from registry.predicates import FIDELITY, LOAD, QUALITY, SANITY, SCAN, is_document
+from registry.version import ServeConfig
+from tasks.gate_page import write_gate_page
 from tasks.scan import Scanned
 from tasks.summary import write_report
 from tasks.workplace import Workplace
@@ -32,40 +39,102 @@ def check_means(place: Workplace) -> None:
     check_mover(place.trust, key_id)
 
 
-def record_quality(place: Workplace, suite: Suite, release: Digest, verdict: Verdict) -> None:
-    """Keep the gate's verdict and report; unless it passed, raises the error of its outcome."""
-    report = write_report(place, "gate-report", to_markdown(suite, verdict))
+def record_quality(place: Workplace, page: GatePage, suite: Suite, verdict: Verdict) -> GatePage:
+    """Keep the gate's verdict, report and page; unless it passed, raises the error of its outcome."""
+    page = page.after(QUALITY, verdict)
+    shown = write_gate_page(place, page)
+    write_report(place, "gate-report", f"{to_markdown(suite, verdict)}\nWith every flip: `{shown}`\n")
     facts = {"suite": suite.name, "suite_digest": str(suite.digest)}
-    record_once(place, QUALITY, release, verdict, facts)
+    record_once(place, QUALITY, page.release, verdict, facts)
     if not verdict.passed:
         kind = _GATE_ERRORS[verdict.outcome]
         raise kind(
             f"the quality gate said {verdict.outcome}; nothing was published",
             why="; ".join(verdict.reasons()),
-            next_step=f"read {report}",
+            next_step=f"open {shown}",
         )
+    return page
 
 
 def record_sanity(
-    place: Workplace, release: Digest, source: Digest, verdict: Verdict, *, asked: bool, quantized: bool
-) -> None:
+    place: Workplace, page: GatePage, source: Digest, verdict: Verdict, *, asked: bool, quantized: bool
+) -> GatePage:
     """Keep the sanity gate's verdict on a release made of this source; raises unless it passed.
 
     On the release, not on its weights: what they answer depends on what serves them, and how. ``asked`` is
     whether it was served, or had failed by its files before; ``quantized``, whether its weights are not the
     source's own.
     """
-    report = write_report(place, "sanity-report", sanity_report.to_markdown(verdict))
+    page = page.after(SANITY, verdict)
+    shown = write_gate_page(place, page)
+    write_report(place, "sanity-report", sanity_report.to_markdown(verdict))
     prompts = {"prompts": str(prompts_digest())} if asked else {}
-    record_once(place, SANITY, release, verdict, {"source": str(source), **prompts})
+    record_once(place, SANITY, page.release, verdict, {"source": str(source), **prompts})
     if not verdict.passed:
         config = verdict.failure_class is FailureClass.CONFIG
         kind = UsageError if config else _GATE_ERRORS[verdict.outcome]
         raise kind(
             f"the sanity gate said {verdict.outcome} of the quantized weights; nothing was published",
             why="; ".join(verdict.reasons()),
-            next_step=f"read {report}; {_mending(verdict, quantized)}",
+            next_step=f"open {shown}; {_mending(verdict, quantized)}",
         )
+    return page
+
+
+def record_fidelity(
+    place: Workplace, page: GatePage, source: Digest, texts: Digest, limits: Limits, verdict: Verdict
+) -> GatePage:
+    """Keep the fidelity gate's verdict on a release made of this source; raises unless it passed.
+
+    A candidate with probabilities that are no numbers is rejected like one that is too far from its source.
+    """
+    page = page.after(FIDELITY, verdict)
+    shown = write_gate_page(place, page)
+    write_report(place, "fidelity-report", fidelity_report.to_markdown(verdict))
+    facts = {"source": str(source), "texts": str(texts), "limits": asdict(limits)}
+    record_once(place, FIDELITY, page.release, verdict, facts)
+    if not verdict.passed:
+        by_class: dict[FailureClass | None, type[HeadgateError]]
+        by_class = {FailureClass.MODEL: GateFailed, FailureClass.CONFIG: UsageError}
+        kind = by_class.get(verdict.failure_class, _GATE_ERRORS[verdict.outcome])
+        raise kind(
+            f"the fidelity gate said {verdict.outcome} of the quantized weights; nothing was published",
+            why="; ".join(verdict.reasons()),
+            next_step=f"open {shown}; {_FIDELITY_NEXT[verdict.outcome]}",
+        )
+    return page
+
+
+_FIDELITY_NEXT = {
+    Outcome.FAIL: "another recipe or engine under quantize may do better",
+    Outcome.INCONCLUSIVE: "a larger suite has more texts; `fidelity: null` leaves it to the suite",
+    Outcome.ERROR: "mend what it names and run the same command again",
+}
+
+
+def record_load(
+    place: Workplace,
+    page: GatePage,
+    serve: ServeConfig,
+    load: LoadSpec,
+    report: LoadReport,
+    verdict: Verdict,
+) -> GatePage:
+    """Keep the load gate's verdict on a release, and what it was measured on; raises unless it passed."""
+    page = replace(page.after(LOAD, verdict), load=curves_of(load, report))
+    shown = write_gate_page(place, page)
+    text = load_report.to_markdown(load, report, verdict, serve.tensor_parallel_size)
+    write_report(place, "load-report", text)
+    record_once(place, LOAD, page.release, verdict, load_report.to_facts(load, report))
+    if not verdict.passed:
+        config = verdict.failure_class is FailureClass.CONFIG
+        kind = UsageError if config else _GATE_ERRORS[verdict.outcome]
+        raise kind(
+            f"the load gate said {verdict.outcome}; nothing was published",
+            why="; ".join(verdict.reasons()),
+            next_step=f"open {shown}; the peak and its objectives are under load in the spec",
+        )
+    return page
 
 
 def _mending(verdict: Verdict, quantized: bool) -> str:

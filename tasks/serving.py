@@ -42,11 +42,12 @@ class Served:
 
 @dataclass(frozen=True)
 class Endpoint:
-    """Where a server answers, by which model name, and the folder of its tokenizer."""
+    """Where a server answers, by which model name, the folder of its tokenizer, and its process group."""
 
     base_url: str
     model: str
     folder: Path
+    group: int | None = None
 
 
 def replica(place: Workplace, served: Served, revision: str) -> ReplicaSpec:
@@ -72,7 +73,8 @@ def serving(place: Workplace, served: Served) -> Iterator[Endpoint]:
     report("evaluate", f"{served.who}: starting vLLM")
     with background_process(spec.command(port), log_file=log_file) as server:
         _await_answer(server, port, spec.model, log_file)
-        yield Endpoint(f"http://127.0.0.1:{port}", spec.model, place.unpacked(served.weights))
+        folder = place.unpacked(served.weights)
+        yield Endpoint(f"http://127.0.0.1:{port}", spec.model, folder, server.pid)
 
 
 def _await_answer(server: BackgroundProcess, port: int, model: str, log_file: Path) -> None:

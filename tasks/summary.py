@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -24,14 +25,13 @@ def write_report(place: Workplace, key: str, markdown: str) -> Path:
 
 
 def summarize_release(
-    place: Workplace, version: ModelVersion, sanity: Verdict, quality: Verdict, scanned: Scanned
+    place: Workplace, version: ModelVersion, gates: Mapping[str, Verdict], scanned: Scanned
 ) -> dict[str, Any]:
     """What a release came to, as plain values; also written as the release summary."""
     result: dict[str, Any] = {
         "version": version.reference,
         "verdicts": {
-            "sanity": str(sanity.outcome),
-            "quality": str(quality.outcome),
+            **{gate: str(verdict.outcome) for gate, verdict in gates.items()},
             "scan": str(scanned.verdict.outcome),
         },
         "scan": scanned.acceptance.message,

@@ -7,14 +7,16 @@
 Request: ``base_url`` (of /v1/completions), ``model`` (the served name), ``tokenizer_dir``, ``tasks_dir``
 (lm-eval task files), ``looks`` (a list of task -> doc_ids), ``looks_dir``, ``enough`` (a path),
 ``max_length`` (tokens, the server's), ``num_concurrent``, ``batch_size``, ``seed``. After each look a file
-with its samples is in ``looks_dir``, and a line ``{"look": PATH}`` says so; once the file ``enough`` is
-there, no other look begins. Result: versions, and how many looks there were. The model runs in the server
-alone, so what is judged is what is served; judging is the gate's.
+with its samples is in ``looks_dir``, and one with their texts (gzip of a JSON object per line); a line
+``{"look": PATH, "texts": PATH}`` says so. Once the file ``enough`` is there, no other look begins. Result:
+versions, and how many looks there were. The model runs in the server alone, so what is judged is what is
+served; judging is the gate's.
 """
 
 from __future__ import annotations
 
 import asyncio
+import gzip
 import json
 import logging
 import math
@@ -28,6 +30,9 @@ from typing import Any
 from engine_protocol import EngineError, progress, serve_request, versions, write_result
 
 PACKAGES = ("lm_eval", "transformers")
+SCORED = ("task", "doc_id", "doc_hash", "prompt_hash", "value")
+READ = ("task", "doc_id", "prompt", "answer")
+LONGEST_PROMPT, LONGEST_ANSWER = 2000, 500  # characters that are kept for people to read
 
 
 def evaluate(request: dict[str, Any]) -> dict[str, Any]:
@@ -48,8 +53,11 @@ def ask_looks(request: dict[str, Any], asking: Asking) -> int:
             return number
         asking.done, asking.share = number / len(looks), 1 / len(looks)
         path = Path(request["looks_dir"]) / f"{number:04}.json"
-        write_result(path, {"samples": asking.samples({task: ids for task, ids in look.items() if ids})})
-        print(json.dumps({"look": str(path)}), flush=True)
+        texts = path.with_suffix(".texts.gz")
+        found = asking.samples({task: ids for task, ids in look.items() if ids})
+        write_texts(texts, found)
+        write_result(path, {"samples": [chosen(sample, SCORED) for sample in found]})
+        print(json.dumps({"look": str(path), "texts": str(texts)}), flush=True)
     return len(looks)
 
 
@@ -106,7 +114,7 @@ class Asking:
         )
 
     def samples(self, look: dict[str, list[int]]) -> list[dict[str, Any]]:
-        """What each of these items scored."""
+        """What each of these items scored, with its texts."""
         import lm_eval
 
         results = lm_eval.simple_evaluate(
@@ -170,7 +178,10 @@ def model_arguments(request: dict[str, Any]) -> dict[str, Any]:
 
 
 def sample_of(task: str, sample: dict[str, Any]) -> dict[str, Any]:
-    """One item as the gate pairs it; a value that is no finite number becomes null, for the gate to see."""
+    """One item as the gate pairs it and people read it.
+
+    A value that is no finite number becomes null, for the gate to see. Of a long prompt the end is kept.
+    """
     value = float(sample[sample["metrics"][0]])
     return {
         "task": task,
@@ -178,7 +189,36 @@ def sample_of(task: str, sample: dict[str, Any]) -> dict[str, Any]:
         "doc_hash": sample["doc_hash"],
         "prompt_hash": sample["prompt_hash"],
         "value": value if math.isfinite(value) else None,
+        "prompt": str(sample["arguments"][0][0])[-LONGEST_PROMPT:],
+        "answer": shortened(answer_of(sample)),
     }
+
+
+def answer_of(sample: dict[str, Any]) -> str:
+    """What was generated, or the text of the choice that was likeliest."""
+    if not isinstance(sample["arguments"][0][1], str):  # what to generate up to, and no continuation
+        return str(sample["resps"][0][0])
+    likelihoods = [replies[0][0] for replies in sample["resps"]]
+    return str(sample["arguments"][likelihoods.index(max(likelihoods))][1]).strip()
+
+
+def shortened(answer: str) -> str:
+    """Both ends of a long answer: reasoning comes to its conclusion in the end."""
+    if len(answer) <= LONGEST_ANSWER:
+        return answer
+    begin, end = LONGEST_ANSWER // 5, LONGEST_ANSWER * 4 // 5 - 5
+    return f"{answer[:begin]} ... {answer[-end:]}"
+
+
+def write_texts(path: Path, samples: list[dict[str, Any]]) -> None:
+    """Write what people read of these items; the same texts are the same bytes."""
+    lines = [json.dumps(chosen(sample, READ)) for sample in samples]
+    path.write_bytes(gzip.compress("\n".join(lines).encode(), mtime=0))
+
+
+def chosen(sample: dict[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
+    """These fields of a sample."""
+    return {name: sample[name] for name in names}
 
 
 if __name__ == "__main__":

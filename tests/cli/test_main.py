@@ -113,8 +113,8 @@ codes = [main(words.split()) for words in sys.argv[1:]]
 print(codes, sorted({"prefect", "boto3", "httpx"} & sys.modules.keys()))
 """
     commands = ["versions", "verify tiny/1", "import stick", "export tiny/1 stick", "approve tiny/1 --why x"]
-    commands += ["history tiny", "pin tiny/1 --why x", "keys list", "store upgrade", "show tiny/1"]
+    commands += ["history tiny", "pin tiny/1 --why x", "keys list", "store upgrade", "show tiny/1", "suites"]
     done = subprocess.run(
         [sys.executable, "-c", program, *commands], capture_output=True, text=True, check=True, timeout=120
     )
-    assert done.stdout.splitlines()[-1] == "[0, 2, 2, 2, 2, 2, 2, 0, 0, 2] []"
+    assert done.stdout.splitlines()[-1] == "[0, 2, 2, 2, 2, 2, 2, 0, 0, 2, 0] []"

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from eval_suites.suite import Suite, load_suite
+from eval_suites.suite_spec import SuiteSpec, TaskSpec
 
 SUITE = """\
 name: facts
@@ -27,3 +31,16 @@ def facts(tmp_path_factory: pytest.TempPathFactory) -> Suite:
     (folder / "rows.jsonl").write_text("\n".join(map(json.dumps, rows)))
     (folder / "facts.yaml").write_text(SUITE)
     return load_suite(folder / "facts.yaml")
+
+
+@pytest.fixture(scope="session")
+def choosing(facts: Suite) -> Callable[..., Suite]:
+    """Makes the suite with its task ``choose`` alone, some fields of the task written otherwise."""
+
+    def made(**fields: Any) -> Suite:
+        task = facts.tasks[0]
+        spec = TaskSpec.model_validate({**task.spec.model_dump(), **fields})
+        suite = SuiteSpec.model_validate({**facts.spec.model_dump(), "tasks": [spec]})
+        return Suite(suite, (replace(task, spec=spec),))
+
+    return made

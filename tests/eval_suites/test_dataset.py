@@ -84,7 +84,22 @@ def test_an_absent_field_lists_those_there_are() -> None:
 
 def test_a_chance_below_guessing_is_refused() -> None:
     """A chance too low would call a guessing baseline able."""
-    assert "chance 0.1 is below what guessing scores here, 0.500" in refusal([row()], chance=0.1)
+    assert "chance 0.1 is worse than what guessing scores here, 0.500" in refusal([row()], chance=0.1)
+
+
+def test_a_chance_above_guessing_is_refused_where_less_is_better() -> None:
+    """There it is the lower score that shows that a model knows something."""
+    bad = {"higher_is_better": False}
+    assert "chance 0.9 is worse than what guessing" in refusal([row()], chance=0.9, **bad)
+    check_rows(TaskSpec.model_validate({**CHOICES, **bad, "chance": 0.5}), [row()], "t.jsonl")
+
+
+def test_max_samples_has_room_for_a_whole_cluster() -> None:
+    """Half a passage is never asked."""
+    rows = [row(q=f"{n} is", page=n // 3) for n in range(6)]
+    said = refusal(rows, max_samples=2, cluster="page")
+    assert "max_samples 2 has no room for the largest cluster, 3 items" in said
+    check_rows(TaskSpec.model_validate({**CHOICES, "max_samples": 3, "cluster": "page"}), rows, "t.jsonl")
 
 
 def test_a_third_may_be_written_as_033() -> None:

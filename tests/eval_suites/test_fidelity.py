@@ -10,7 +10,8 @@ from functools import cache
 import numpy as np
 import pytest
 
-from eval_suites.fidelity import Limits, judge_fidelity
+from eval_suites.fidelity import Limits, judge_fidelity, kl_by_text
+from eval_suites.fidelity_report import to_markdown
 from eval_suites.token_comparison import compare
 from eval_suites.token_logprobs import TextLogprobs
 from judging.verdict import FailureClass, Finding, Outcome, Verdict
@@ -100,6 +101,14 @@ def test_more_damage_never_looks_better() -> None:
         assert values == sorted(values)
 
 
+def test_kl_is_told_text_by_text_where_it_can_be() -> None:
+    """Each text's mean per token; none where a verdict is an error for it."""
+    seen, found = compare(said(0), said(0.3)), kl_by_text(said(0), said(0.3))
+    assert len(found) == seen.places.size
+    assert np.average(found, weights=seen.places) == pytest.approx(seen.mean(seen.kl))
+    assert kl_by_text(said(0), said(0.3)[1:] + said(0.3)[:1]) == []
+
+
 def test_what_lies_at_the_limit_is_inconclusive() -> None:
     """Too few texts to tell, and no one is at fault."""
     seen = compare(said(0), said(0.6, seed=5))
@@ -177,11 +186,12 @@ def test_other_tokens_are_an_error_of_the_configuration() -> None:
 
 @pytest.mark.parametrize("side", [0, 1, 2])
 def test_probabilities_that_are_no_numbers_are_an_error(side: int) -> None:
-    """Of whichever side; the counts say of which."""
+    """The model's only where the candidate alone has them; the counts say of which side they are."""
     sides = [list(said(0)) for _ in range(3)]
     sides[side][3] = TextLogprobs.without_numbers()
     verdict = judge_fidelity(sides[0], sides[1], sides[2], LIMITS, 0.05)
-    assert (verdict.outcome, verdict.failure_class) == (Outcome.ERROR, FailureClass.MODEL)
+    at_fault = FailureClass.MODEL if side == 1 else FailureClass.CONFIG
+    assert (verdict.outcome, verdict.failure_class) == (Outcome.ERROR, at_fault)
     counts = [int(count) for count in (side == 0, side == 1, side == 2)]
     assert (
         "in {}, of the candidate in {}, of the baseline asked again in {};".format(*counts)
@@ -236,3 +246,14 @@ def test_error_rates_at_the_limit() -> None:
         assert found.count(Outcome.PASS) < 0.13 * len(found)
         assert found.count(Outcome.FAIL) < 0.13 * len(found)
     assert sum(verdict.passed for verdict in verdicts) < 0.08 * len(verdicts)
+
+
+@pytest.mark.parametrize("noise", [0.2, 1.5])
+def test_the_report_says_the_answer_first_and_every_figure(noise: float) -> None:
+    """A row per figure, with what the source differs from itself by."""
+    verdict = judged(said(noise, seed=5))
+    lines = to_markdown(verdict).splitlines()
+    assert lines[0] == f"# Fidelity gate: {verdict.outcome}"
+    assert lines[4] == "| What | Outcome | Source with itself | Candidate | Bound | What was seen |"
+    rows = [line for line in lines if line.startswith("| fidelity/")]
+    assert all(f.message in row for f, row in zip(verdict.findings, rows, strict=True))

@@ -167,7 +167,7 @@ def test_nothing_against_nothing_is_never_a_pass(facts: Suite, answered: Mapping
     guesses = report(facts, answered)
     verdict = judged(facts, guesses, {"source": guesses})
     assert (verdict.outcome, verdict.failure_class) == (Outcome.INCONCLUSIVE, FailureClass.CONFIG)
-    assert "not clearly more than guessing (25.00 %) plus the margin (3.00 %)" in verdict.reasons()[0]
+    assert "not clearly above guessing (25.00 %) by more than the margin (3.00 %)" in verdict.reasons()[0]
     assert {finding.outcome for finding in verdict.findings} == {Outcome.INCONCLUSIVE}
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from eval_suites.gate_report import to_markdown
@@ -64,6 +66,26 @@ def test_what_was_not_compared_leaves_its_cells_empty(facts: Suite) -> None:
     cells = table(text)[0]
     assert cells[:7] == ["choose", "-", "**pass**", "-", "83.33 %", "-", "-"]
     assert "nothing was compared" in cells[7]
+
+
+def test_a_floor_stands_apart_and_a_direction_is_said(choosing: Callable[..., Suite]) -> None:
+    """A row of its own for the floor; the margin is shown without a sign, and which way is better."""
+    suite = choosing(higher_is_better=False, chance=0.75, floor=0.5)
+    answered = report(suite, {"choose": set(range(60))})
+    text = to_markdown(suite, judged(suite, answered, {"source": answered}))
+    compared, floor = table(text)
+    assert compared[:7] == [
+        "choose (less is better)",
+        "source",
+        "**pass**",
+        "10.00 %",
+        "10.00 %",
+        "+0.00",
+        "3",
+    ]
+    assert floor[:3] == ["choose (less is better)", "its floor", "**pass**"]
+    assert floor[3:7] == ["-", "9.00 %", "-", "floor 50.00 %"]
+    assert "it is better than the floor of 50.00 %" in floor[7]
 
 
 def test_a_verdict_read_back_gives_the_same_report(facts: Suite) -> None:

@@ -50,6 +50,28 @@ def test_a_cluster_is_never_split_between_looks(facts: Suite) -> None:
     assert sum(map(len, of_look)) == len(set(clusters))
 
 
+def limited(suite: Suite, most: int) -> Suite:
+    """The suite with at most so many items of each task."""
+    tasks = (replace(t, spec=t.spec.model_copy(update={"max_samples": most})) for t in suite.tasks)
+    return replace(suite, tasks=tuple(tasks))
+
+
+def test_max_samples_takes_the_first_of_the_order(facts: Suite) -> None:
+    """A part of the suite that the seed chooses, with looks of its own."""
+    part, whole = plan_of(limited(facts, 250), 3), plan_of(facts, 3)
+    assert part.asked("choose", 2) == whole.asked("choose", 6)[:250]
+    assert (part.items("choose"), part.counts("choose"), len(part.looks)) == (250, (125, 250), 2)
+    assert plan_of(limited(facts, 900), 3) == whole
+
+
+def test_max_samples_takes_whole_clusters_only(facts: Suite) -> None:
+    """As many as there is room for."""
+    clusters = tuple(str(item // 7) for item in range(600))
+    plan = plan_of(limited(resized(facts, 600, clusters), 100), 0)
+    assert plan.items("choose") == 98
+    assert len({clusters[item] for item in plan.asked("choose", 1)}) == 14
+
+
 def test_a_small_task_beside_a_large_one_has_looks_without_items(facts: Suite) -> None:
     """All tasks of a suite are looked at together."""
     large, small = replace(facts.tasks[0], items=3000), replace(facts.tasks[1], items=10)

@@ -8,7 +8,7 @@ from pathlib import Path
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from eval_suites.probe_texts import LONGEST, probe_texts
+from eval_suites.probe_texts import LONGEST, probe_texts, texts_digest
 from eval_suites.suite import Suite, find_suite, load_suite
 
 SEEDS = st.integers(0, 2**32)
@@ -75,6 +75,12 @@ def test_other_scripts_count_by_their_bytes(tmp_path: Path) -> None:
     """A Chinese character is three bytes, and most of a token."""
     rows: list[dict[str, object]] = [{"q": f"{n}" + "水" * 27, "w": "火"} for n in range(9)]
     assert len(probe_texts(write(tmp_path, rows), 0, 40)) == 2
+
+
+def test_the_digest_is_of_the_texts_in_their_order() -> None:
+    """What was said of them is kept by it."""
+    assert texts_digest(["a", "b"]) == texts_digest(("a", "b"))
+    assert len({texts_digest(texts) for texts in (["a", "b"], ["b", "a"], ["ab"], [])}) == 4
 
 
 def test_shipped_suites_have_texts_to_probe() -> None:

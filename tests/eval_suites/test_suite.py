@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 import yaml
 
 from eval_suites.suite import SHIPPED, Suite, find_suite, load_suite, shipped_suites
+from eval_suites.suite_spec import Profile, SuiteSpec, TaskSpec
 from registry.digest import Digest
 from registry.errors import UsageError
 
@@ -53,6 +55,13 @@ def test_the_example_loads_with_its_datasets() -> None:
     assert suite.tasks[0].dataset == (EXAMPLES / "capitals.jsonl").resolve()
 
 
+def test_the_smoke_suite_documents_every_key() -> None:
+    """Those it does not need are there as comments."""
+    text = (SHIPPED / "smoke.yaml").read_text()
+    keys = {*SuiteSpec.model_fields, *TaskSpec.model_fields}
+    assert {key for key in keys if not re.search(rf"^[ #-]*{key}:", text, re.MULTILINE)} == set()
+
+
 @pytest.mark.parametrize("name", shipped_suites())
 def test_every_shipped_suite_is_found_by_its_name(name: str) -> None:
     """A suite in the package folder is a file and nothing else; it has the items it needs."""
@@ -84,6 +93,18 @@ def test_an_unknown_name_lists_what_exists(tmp_path: Path) -> None:
         (lambda s: s["tasks"][0].update(margin=0), "tasks[0].margin: input should be greater than 0"),
         (lambda s: s["tasks"][0].update(margin=float("nan")), "tasks[0].margin: input should be a finite"),
         (lambda s: s["tasks"][0].update(metric="exact_match"), "tasks[0]: `kind: choices` is measured by"),
+        (lambda s: s["tasks"][0].update(strict_margin=0.03), "tasks[0]: `strict_margin` has to be smaller"),
+        (lambda s: s["tasks"][0].update(floor=0.5), "tasks[0]: `floor` has to be better than `chance`"),
+        (lambda s: s["tasks"][0].update(chance=1.0), "tasks[0]: `chance: 1.0` is the best score there is"),
+        (
+            lambda s: s["tasks"][1].update(higher_is_better=False),
+            "tasks[1]: `chance: 0.0` is the best score there is",
+        ),
+        (
+            lambda s: s["tasks"][0].update(higher_is_better=False, floor=0.6),
+            "tasks[0]: `floor` has to be better than `chance`",
+        ),
+        (lambda s: s.update(power=1.0), "power: input should be less than 1"),
         (lambda s: s["tasks"][0].pop("choices"), "tasks[0]: `choices` names the row's list"),
         (lambda s: s["tasks"][1].update(choices="choices"), "tasks[1]: `choices` names the row's list"),
         (lambda s: s["tasks"][1].update(name="capitals"), "task names are given twice: capitals"),
@@ -123,6 +144,9 @@ def test_an_absent_dataset_is_named(folder: Path) -> None:
         lambda s: s.update(alpha=0.01),
         lambda s: s["tasks"][0].update(margin=0.02),
         lambda s: s["tasks"][0].update(prompt="Q: {{question}}"),
+        lambda s: s["tasks"][0].update(floor=0.6),
+        lambda s: s["tasks"][0].update(max_samples=5),
+        lambda s: s["tasks"][0].update(higher_is_better=False),
         lambda s: s["tasks"].reverse(),
         lambda s: s["tasks"].pop(),
     ],
@@ -142,14 +166,34 @@ def test_a_changed_dataset_changes_the_digest(folder: Path) -> None:
 
 
 def test_words_and_places_do_not_change_the_digest(folder: Path) -> None:
-    """Comments, the description and where the files lie say nothing about a model."""
+    """Comments, where files lie, what is for planning or for another profile: nothing about a model."""
 
     def reword(suite: dict[str, Any]) -> None:
         suite["description"] = "other words"
+        suite["power"] = 0.9
+        suite["tasks"][0]["strict_margin"] = 0.01
         suite["tasks"][1]["dataset"] = "renamed.jsonl"
 
     (folder / "sums.jsonl").rename(folder / "renamed.jsonl")
     assert digest_after(folder, reword) == load_suite(EXAMPLES / "example.yaml").digest
+
+
+def test_strict_is_another_suite_with_half_the_margins(folder: Path) -> None:
+    """Or a task's own strict margin; its name keeps the evidence of the two apart."""
+    suite = load_suite(edited(folder, lambda s: s["tasks"][0].update(strict_margin=0.01, floor=0.6)))
+    strict = suite.under(Profile.STRICT)
+    assert (strict.name, strict.alpha) == ("example-strict", 0.025)
+    assert [task.spec.margin for task in strict.tasks] == [0.01, 0.015]
+    assert [task.margin for task in strict.spec.tasks] == [0.01, 0.015]
+    assert strict.tasks[0].spec.floor == 0.6
+    assert strict.digest != suite.digest
+    assert suite.under(Profile.STANDARD) is suite
+
+
+def test_strict_never_loosens_the_error_rate(folder: Path) -> None:
+    """A suite may be stricter than its profile."""
+    suite = load_suite(edited(folder, lambda s: s.update(alpha=0.01)))
+    assert suite.under(Profile.STRICT).alpha == 0.01
 
 
 def test_a_suite_is_a_value(folder: Path) -> None:

@@ -8,7 +8,7 @@ import signal
 from pathlib import Path
 from typing import Any
 
-from registry.evidence import list_evidence
+from registry.evidence import Evidence, list_evidence
 from registry.key_ring import load_trust
 from registry.publish import get_version
 from tests.simulators.project import Project, released, until
@@ -25,13 +25,19 @@ def asked(place: Project) -> list[tuple[str, int, int]]:
     return found
 
 
-def quality(place: Project, reference: str) -> list[str]:
-    """What the quality gate's findings say of a version."""
+def evidence(place: Project, reference: str) -> Evidence:
+    """The quality gate's evidence on a version."""
     version = get_version(place.store, reference)
     found = list_evidence(place.store, version.release_digest, load_trust(place.home))
-    (said,) = (e.verdict for e in found if e.kind == "quality")
-    assert said is not None
-    return [finding.message for finding in said.findings]
+    (said,) = (e for e in found if e.kind == "quality")
+    return said
+
+
+def quality(place: Project, reference: str) -> list[str]:
+    """What the quality gate's findings say of a version."""
+    verdict = evidence(place, reference).verdict
+    assert verdict is not None
+    return [finding.message for finding in verdict.findings]
 
 
 def test_a_candidate_is_asked_no_more_than_it_takes(place: Project) -> None:
@@ -63,3 +69,12 @@ def test_production_is_asked_the_rest_when_a_candidate_takes_longer(place: Proje
     against_source, against_production = quality(place, version)
     assert "in 120 of 240 items" in against_source
     assert "in 240 items" in against_production
+
+
+def test_the_strict_profile_judges_by_half_the_margin(place: Project) -> None:
+    """It takes more looks, and is evidence by another suite than the standard one."""
+    place.push()
+    version = released(place, evaluate={"profile": "strict"})["version"]
+    assert evidence(place, version).facts["suite"] == "tests-strict"
+    assert all("within the margin of 2.5 points" in message for message in quality(place, version))
+    assert all("one-sided 97.5 % bounds" in message for message in quality(place, version))

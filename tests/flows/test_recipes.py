@@ -35,6 +35,7 @@ def test_a_rejected_recipe_is_followed_by_the_next(place: Project) -> None:
     (rejected,) = result["rejected"]
     assert rejected["recipe"]["group_size"] == 128
     assert "more than the margin" in rejected["why"]
+    assert rejected["next"].endswith("gate.html")
     assert [log for log in stages(place) if "source" in log] == ["serve-source"]
 
 
@@ -168,10 +169,12 @@ def test_other_packages_make_a_difference_inconclusive(place: Project) -> None:
 
 
 def test_a_version_that_was_not_quantized_cannot_be_made_again(place: Project) -> None:
-    """It says so, and what is there to do."""
+    """It says so; nor was it compared with a source of its own: no verdict is made up."""
     place.push()
-    version = released(place, quantize={"engine": "none", "calibration": None})["version"]
-    code, result, _ = check(place, version)
+    plain = {"engine": "none", "calibration": None}
+    released_as = released(place, quantize=plain, evaluate={"fidelity": {}})
+    assert set(released_as["verdicts"]) == {"sanity", "quality", "scan"}
+    code, result, _ = check(place, released_as["version"])
     assert code == 2
     assert "was not quantized" in result["error"]["what"]
 

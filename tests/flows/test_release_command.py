@@ -6,6 +6,7 @@ import json
 import shutil
 import socket
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -27,6 +28,9 @@ def test_the_same_release_again_is_the_same_version_and_runs_no_engine(place: Pr
     assert first["digests"] == second["digests"]
     assert first["verdicts"] == {"sanity": "pass", "quality": "pass", "scan": "error"}
     assert "accepted until" in first["scan"]
+    for result in (first, second):
+        assert "120 of 240 items" in (page := Path(result["page"]).read_text())
+        assert page.index("Passed") < page.index("1. sanity") < page.index("2. quality")
     assert get_aliases(place.store, load_trust(place.home), "tiny", "cpu").candidate == 1
     logs = [{p.name for p in run.glob("*.log")} for run in sorted(place.home.runs.iterdir())]
     assert "quantize.log" in logs[0]
@@ -51,12 +55,18 @@ def test_a_policy_that_wants_fresh_evidence_has_it_measured_again(place: Project
 
 
 def test_a_worse_model_is_refused_and_nothing_is_published(place: Project) -> None:
-    """The quality gate's fail is exit code 10, with the reason."""
+    """The quality gate's fail is exit code 10, with the reason, and a page that shows every flip."""
     place.push(lost=0.3)
     code, error = failed(place.together())
     assert (code, error["kind"]) == (10, "GateFailed")
     assert "more than the margin" in error["why"]
     assert list_versions(place.store) == []
+    page = (max(place.home.runs.iterdir()) / "gate.html").read_text()
+    assert f"open {max(place.home.runs.iterdir()) / 'gate.html'}" in error["next"]
+    assert "Failed" in page
+    assert "against source" in page
+    assert page.count("&lt;b&gt;wrong&lt;/b&gt;") > 20
+    assert "not kept" not in page
 
 
 def test_a_model_that_knows_nothing_is_inconclusive(place: Project) -> None:

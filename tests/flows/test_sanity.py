@@ -75,3 +75,6 @@ def test_another_recipe_is_tried_after_weights_that_make_no_sense(place: Project
     engine.write_text(engine.read_text().replace("    groups =", lose, 1))
     result = released(place.with_engines(engine.parent), quantize={"fallbacks": [{"group_size": 64}]})
     assert "tokenizer.json is missing" in result["rejected"][0]["why"]
+    first, second = (max(place.home.runs.iterdir()) / name for name in ("gate.html", "gate-2.html"))
+    assert "tokenizer.json is missing" in first.read_text()
+    assert result["page"] == str(second)

@@ -12,8 +12,10 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from eval_suites.fidelity import Limits
 from flows.spec import ReleaseSpec, Section, anchor, load_spec, parse_spec
-from flows.translate import plan_of, scan_policy_of, serve_config_of, waiver_of
+from flows.spec_gates import Fidelity
+from flows.translate import limits_of, plan_of, scan_policy_of, serve_config_of, waiver_of
 from registry.errors import UsageError
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "quickstart.yaml"
@@ -33,6 +35,8 @@ def test_the_example_loads_and_its_files_exist() -> None:
     assert plan_of(spec.rollout).weights == (5, 25, 50, 100)
     assert serve_config_of(spec.serve).extra_args == ("--enforce-eager",)
     assert scan_policy_of(spec.scan).max_database_age_days == 7
+    assert spec.evaluate.fidelity is not None
+    assert limits_of(spec.evaluate.fidelity) == limits_of(Fidelity()) == Limits()
 
 
 def test_the_page_on_models_begins_with_a_whole_spec() -> None:
@@ -85,6 +89,8 @@ def test_the_example_documents_every_key() -> None:
             {"scan": {"waiver": {"owner": "me", "reason": "long enough it is", "valid_for": "for ever"}}},
             "valid_for",
         ),
+        ({"evaluate": {"fidelity": {"max_kll": 1}}}, "evaluate.fidelity.max_kll"),
+        ({"evaluate": {"fidelity": {"max_kl": float("inf")}}}, "evaluate.fidelity.max_kl"),
         ({"registry": {"name": "Upper Case"}}, "registry.name"),
         ({"spec_version": 2}, "spec_version"),
     ],

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from judging.looks import boundaries
+from judging.looks import boundaries, crossing_chance, drift_for
 
 
 def evenly(looks: int) -> list[float]:
@@ -59,6 +59,27 @@ def test_looks_cost_little_power() -> None:
     fractions = evenly(30)
     assert crossed(boundaries([1.0], 0.05), [1.0], drift=3.46) == pytest.approx(0.965, abs=0.01)
     assert crossed(boundaries(fractions, 0.05), fractions, drift=3.46) > 0.91
+
+
+@pytest.mark.parametrize("looks", [1, 5, 30])
+@pytest.mark.parametrize("drift", [0.0, 2.0, 3.5])
+def test_the_chance_of_crossing_is_what_simulated_paths_do(looks: int, drift: float) -> None:
+    """Without drift it is alpha; with one it is the power."""
+    fractions = evenly(looks)
+    bounds = boundaries(fractions, 0.05)
+    assert crossing_chance(fractions, bounds, drift) == pytest.approx(
+        crossed(bounds, fractions, drift), abs=0.008
+    )
+
+
+@pytest.mark.parametrize("looks", [1, 6, 30])
+def test_the_drift_for_a_power_gives_that_power(looks: int) -> None:
+    """For one look it is the textbook's z_alpha + z_power."""
+    fractions = evenly(looks)
+    bounds = boundaries(fractions, 0.05)
+    drift = drift_for(fractions, bounds, 0.8)
+    assert crossing_chance(fractions, bounds, drift) == pytest.approx(0.8, abs=1e-6)
+    assert drift == pytest.approx(2.486, abs=0.005) if looks == 1 else drift > 2.6
 
 
 def test_a_suite_that_ends_early_has_spent_less() -> None:

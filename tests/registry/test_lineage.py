@@ -101,19 +101,20 @@ def test_a_gate_is_marked_with_its_verdict(outcome: Outcome) -> None:
     assert marks(traced(signed_evidence(quality=outcome)))["quality"] == str(outcome)
 
 
-def test_the_sanity_gate_speaks_of_the_whole_release() -> None:
+@pytest.mark.parametrize("kind", ["sanity", "fidelity"])
+def test_what_a_served_model_says_speaks_of_the_whole_release(kind: str) -> None:
     """Its node hangs on what serves the weights too; a version from before the gate has none."""
     verdict = Verdict.of([finding("layers")])
     facts = {"at": "2026-11-02T10:00:00.000000+00:00", "run": "run-1"}
-    said = Evidence(kind="sanity", subject=VERSION.release_digest, verdict=verdict, facts=facts)
+    said = Evidence(kind=kind, subject=VERSION.release_digest, verdict=verdict, facts=facts)
     lineage = traced((*signed_evidence(), signed(said, SIGNER, TRUST)))
-    assert marks(lineage)["sanity"] is Mark.PASS
-    assert {before for before, after in lineage.edges if after == "judged-sanity"} == {
+    assert marks(lineage)[kind] is Mark.PASS
+    assert {before for before, after in lineage.edges if after == f"judged-{kind}"} == {
         "weights",
         "runtime",
         "serve",
     }
-    assert "sanity" not in marks(traced())
+    assert kind not in marks(traced())
 
 
 def test_the_newest_that_counts_is_shown() -> None:

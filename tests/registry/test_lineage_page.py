@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import re
-import subprocess
-import zlib
 from datetime import UTC, datetime
-from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
@@ -22,46 +18,11 @@ from registry.lineage_page import draw, render
 from registry.lineage_trace import trace
 from tests.simulators.history import HOSTILE, evidence_of, move, signed
 from tests.simulators.keys import signer_and_trust
-from tests.simulators.programs import need_program
+from tests.simulators.pages import Page, check_self_contained, pictured
 from tests.simulators.records import draft
 
 SIGNER, TRUST = signer_and_trust()
 NOW = datetime(2026, 11, 3, tzinfo=UTC)
-VOID = {"meta", "br"}
-
-
-class Page(HTMLParser):
-    """Reads a page strictly: every element is closed in order."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.tags: list[str] = []
-        self.attributes: list[tuple[str, str]] = []
-        self.words: list[str] = []
-        self.styles: list[str] = []
-        self._open: list[str] = []
-        self.feed(text)
-        self.close()
-        assert self._open == []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append(tag)
-        self.attributes += [(name, value or "") for name, value in attrs]
-        if tag not in VOID:
-            self._open.append(tag)
-
-    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.handle_starttag(tag, attrs)
-        self.handle_endtag(tag)
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self._open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        (self.styles if self._open[-1:] == ["style"] else self.words).append(data)
-
-    def values(self, attribute: str) -> list[str]:
-        return [value for name, value in self.attributes if name == attribute]
 
 
 def lineage(note: str = "all well", quality: Outcome = Outcome.PASS, **changes: str) -> Lineage:
@@ -77,15 +38,7 @@ def lineage(note: str = "all well", quality: Outcome = Outcome.PASS, **changes: 
 
 def test_the_page_needs_nothing_else() -> None:
     """No script, no style sheet, no picture or font from anywhere; every link leads into the page."""
-    page = Page(render(lineage(), NOW))
-    assert not {"script", "link", "img", "iframe", "object", "embed", "base", "form"} & {*page.tags}
-    assert page.values("src") == []
-    assert not [name for name, _ in page.attributes if name.startswith("on")]
-    links = page.values("href")
-    assert {link[0] for link in links} == {"#"}
-    assert {link[1:] for link in links} <= {*page.values("id")}
-    assert not re.search(r"url\(|@import|//", "".join(page.styles))
-    assert any("default-src 'none'" in value for value in page.values("content"))
+    check_self_contained(Page(render(lineage(), NOW)))
 
 
 def test_moves_in_another_house_have_a_table_of_their_own() -> None:
@@ -164,30 +117,9 @@ def test_long_facts_are_cut_and_say_so() -> None:
     assert "more characters are in the record" in html
 
 
-def scanlines(png: bytes) -> list[bytes]:
-    """The lines of a picture of 8-bit RGB or RGBA, filtered as PNG stores them."""
-    width, channels = int.from_bytes(png[16:20]), {2: 3, 6: 4}[png[25]]
-    data, at = b"", 8
-    while at < len(png):
-        length = int.from_bytes(png[at : at + 4])
-        if png[at + 4 : at + 8] == b"IDAT":
-            data += png[at + 8 : at + 8 + length]
-        at += 12 + length
-    lines, length = zlib.decompress(data), 1 + width * channels
-    return [lines[i : i + length] for i in range(0, len(lines), length)]
-
-
 @pytest.mark.parametrize("note", ["all well", HOSTILE])
 def test_a_browser_draws_it(tmp_path: Path, note: str) -> None:
     """Chromium takes a picture of the page, and it is not blank."""
-    chromium = need_program("chromium")
-    page, picture = tmp_path / "page.html", tmp_path / "page.png"
-    page.write_text(render(lineage(note), NOW), encoding="utf-8")
-    quiet = ("sandbox", "first-run", "default-browser-check")
-    off = ("gpu", "quic", "background-networking", "component-update", "sync", "dev-shm-usage")
-    flags = ["--headless", *(f"--no-{name}" for name in quiet), *(f"--disable-{name}" for name in off)]
-    where = [f"--user-data-dir={tmp_path / 'profile'}", "--window-size=1400,2400", f"--screenshot={picture}"]
-    subprocess.run([chromium, *flags, *where, page.as_uri()], check=True, capture_output=True, timeout=120)
-    lines = scanlines(picture.read_bytes())
+    lines = pictured(render(lineage(note), NOW), tmp_path, width=1400, height=2400)
     assert len(lines) == 2400
     assert len({*lines}) > 500

@@ -488,10 +488,17 @@ def test_a_signature_short_is_a_person_short_only_of_approvals() -> None:
             insist(asks(Requirement(kind=kind, count=2)), Alias.PRODUCTION, case_of(found))
 
 
-def test_weights_that_were_not_quantized_need_no_proof_of_it() -> None:
-    """There is nothing to prove."""
-    policy = asks(Requirement(kind="quantize"))
-    assert missing([], policy) == ["there is no quantize evidence about it"]
+@pytest.mark.parametrize(
+    ("kind", "said"),
+    [
+        ("quantize", "there is no quantize evidence about it"),
+        ("fidelity", "no fidelity gate has compared it with its source"),
+    ],
+)
+def test_weights_that_were_not_quantized_need_no_proof_of_it(kind: str, said: str) -> None:
+    """There is nothing to prove; of others a pass is asked for."""
+    policy = asks(Requirement(kind=kind))
+    assert missing([], policy) == [said]
     plain = draft(source_set=VERSION.weights_set).numbered(1)
     assert missing_evidence(policy, Alias.PRODUCTION, Case(plain, (), NOW, TRUST)) == []
 

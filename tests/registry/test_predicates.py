@@ -48,7 +48,7 @@ _FACTS: dict[str, dict[str, Any]] = {
 }
 _SCHEMAS: dict[str, type[Message]] = {
     **dict.fromkeys(("fetch", "quantize"), Provenance),
-    **dict.fromkeys(("sanity", "quality", "load", "preflight"), ResultMessage),
+    **dict.fromkeys(("sanity", "fidelity", "quality", "load", "preflight"), ResultMessage),
     "release": VerificationSummary,
 }
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from eval_suites.gate import judge
@@ -43,6 +44,18 @@ def engine_result(
 def report(suite: Suite, right: Mapping[str, set[int]], **how: Any) -> EvalReport:
     """The same as a report."""
     return EvalReport.from_engine(engine_result(suite, right, **how))
+
+
+def scored(suite: Suite, scores: Mapping[str, Sequence[float]]) -> EvalReport:
+    """The report on a model whose items score so, each task's in the order of its rows."""
+    found = report(suite, {})
+    return EvalReport(
+        {
+            task: tuple(replace(item, value=scores[task][item.doc_id]) for item in items)
+            for task, items in found.items.items()
+        },
+        found.looks,
+    )
 
 
 def judged(suite: Suite, candidate: EvalReport, baselines: Mapping[str, EvalReport]) -> Verdict:

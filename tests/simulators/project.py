@@ -115,7 +115,7 @@ class Project:
             "spec_version": 1,
             "model": {"uri": "hf://acme/tiny"},
             "quantize": {"engine": "autoawq", "calibration": str(self.folder / "calibration.jsonl")},
-            "evaluate": {"suite": str(self.folder / "suite.yaml")},
+            "evaluate": {"suite": str(self.folder / "suite.yaml"), "fidelity": None},
             "scan": {"waiver": {"owner": "tests", "reason": "there is no database here", "valid_for": "1d"}},
             "registry": {"name": "tiny"},
             "rollout": {

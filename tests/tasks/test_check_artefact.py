@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from eval_suites.gate_page import GatePage
 from judging.verdict import FailureClass, Outcome, Verdict
 from registry.digest import Digest
 from registry.errors import GateFailed, UsageError
@@ -39,6 +41,7 @@ from tests.simulators.tiny_llama import write_tiny_llama
 from tests.simulators.weights import safetensors
 
 RELEASE = Digest.of_json("a release")
+PAGE = GatePage(name="tiny", at=datetime(2026, 11, 3, tzinfo=UTC), judged={"release": RELEASE})
 LAYER = "model.layers.0.self_attn.q_proj"
 
 
@@ -353,12 +356,13 @@ def test_a_fail_is_recorded_on_the_release_and_stops_it(
     bench.place.run.directory.mkdir(parents=True)
     source, _ = bench.manifests()
     with pytest.raises(GateFailed, match=r"generation_config\.json is missing"):
-        record_sanity(bench.place, RELEASE, source.set_digest, bench.verdict(), asked=False, quantized=True)
+        record_sanity(bench.place, PAGE, source.set_digest, bench.verdict(), asked=False, quantized=True)
     (said,) = list_evidence(bench.place.store, RELEASE, bench.place.trust)
     assert (said.kind, said.verdict) == (SANITY, bench.verdict())
     assert said.facts["source"] == str(source.set_digest)
     assert "prompts" not in said.facts
     assert "| files | **fail** |" in (bench.place.run.directory / "sanity-report.md").read_text()
+    assert "generation_config.json is missing" in (bench.place.run.directory / "gate.html").read_text()
 
 
 def test_a_recipe_that_ignores_everything_is_the_specs_mistake(
@@ -370,4 +374,4 @@ def test_a_recipe_that_ignores_everything_is_the_specs_mistake(
     bench.recipe["ignore"], bench.targets = ["re:.*"], []
     bench.place.run.directory.mkdir(parents=True)
     with pytest.raises(UsageError, match="ignores every linear layer"):
-        record_sanity(bench.place, RELEASE, RELEASE, bench.verdict(), asked=False, quantized=True)
+        record_sanity(bench.place, PAGE, RELEASE, bench.verdict(), asked=False, quantized=True)

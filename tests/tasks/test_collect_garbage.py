@@ -185,7 +185,7 @@ def test_a_replica_keeps_its_folder_whoever_knows_its_version(at: TinyHome) -> N
 
 
 def test_what_dead_writers_left_goes(at: TinyHome) -> None:
-    """Temporary files, half downloads, folders of old runs; not those of today."""
+    """Temporary files, half downloads, folders of old runs, texts of evaluations; not those of today."""
     live = release(at)
     left = [
         at.home.blobs / "sha256" / ".tmp-1-aa",
@@ -194,6 +194,7 @@ def test_what_dead_writers_left_goes(at: TinyHome) -> None:
         at.home.cache / "downloads" / "acme--tiny@1" / "model.safetensors.incomplete",
         at.home.cache / "runtimes" / ("cd" * 32),
         at.home.runs / "old" / "lock",
+        at.home.texts / ("ef" * 32),
     ]
     for path in left:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -202,10 +203,13 @@ def test_what_dead_writers_left_goes(at: TinyHome) -> None:
     (at.home.runs / "new").mkdir()
     young = at.home.cache / "weights" / ".tmp-2-dd"
     young.mkdir()
+    read = at.home.texts / ("aa" * 32)
+    read.write_bytes(b"xx")
     freed = _collect(at)
     assert [path for path in left if path.exists()] == []
     assert not (at.home.runs / "old").exists()
     assert young.exists()
+    assert read.exists()
     assert (at.home.runs / "new").exists()
     assert freed[Kind.LEFTOVER] == 6
     assert _missing(at, live) == []

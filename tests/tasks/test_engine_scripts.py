@@ -1,5 +1,6 @@
 """The pure parts of the engine programs, loaded as files: they belong to no package."""
 
+import asyncio
 import importlib.metadata
 import importlib.util
 import sys
@@ -9,9 +10,11 @@ from typing import Any
 
 import pytest
 
+from eval_suites.texts import ItemText, read_texts
 from tasks import engine_limits
 from tasks.engine_environment import ENGINES
 from tasks.engine_limits import Machine, Model
+from tasks.engine_uv import read_header
 from tasks.recipe import Recipe
 
 GOOD: dict[str, Any] = {
@@ -227,8 +230,44 @@ def test_content_digest_does_not_know_where_or_when(server: ModuleType, tmp_path
 
 def test_score_that_is_no_number_becomes_null() -> None:
     """The gate has to see it; JSON cannot carry a NaN."""
-    sample = {"doc_id": 0, "doc_hash": "d", "prompt_hash": "p", "metrics": ["acc"], "acc": float("nan")}
+    sample = generated("x") | {"exact_match": float("nan")}
     assert _load("evaluate_lm_eval").sample_of("facts", sample)["value"] is None
+
+
+def generated(answer: str, prompt: str = "Q:") -> dict[str, Any]:
+    """An item as lm-eval logs it, with what was generated."""
+    asked = {"arguments": [(prompt, {"until": ["\n"]})], "resps": [[answer]]}
+    hashes = {"doc_id": 0, "doc_hash": "d", "prompt_hash": "p"}
+    return {**hashes, "metrics": ["exact_match"], "exact_match": 1.0, **asked}
+
+
+def test_the_answer_to_a_choice_is_the_likeliest_one() -> None:
+    """Its text, as lm-eval's accuracy takes it: the first of equals."""
+    asked = [("Q:", f" {choice}") for choice in ("red", "until", "blue")]
+    said = [[(-2.0, False)], [(-1.0, True)], [(-1.0, False)]]
+    sample = generated("") | {"arguments": asked, "resps": said}
+    assert _load("evaluate_lm_eval").sample_of("facts", sample)["answer"] == "until"
+
+
+def test_long_texts_are_kept_where_they_matter() -> None:
+    """The end of a prompt, where the question is; both ends of an answer, where the conclusion is."""
+    sample = generated("begin" + "x" * 5000 + "end", "shots" * 1000 + "Question?")
+    found = _load("evaluate_lm_eval").sample_of("facts", sample)
+    assert len(found["prompt"]) == 2000
+    assert found["prompt"].endswith("Question?")
+    assert len(found["answer"]) == 500
+    assert found["answer"].startswith("begin")
+    assert found["answer"].endswith("end")
+
+
+def test_texts_are_written_beside_the_scores(tmp_path: Path) -> None:
+    """What the judge reads at each look has none of them, and what people read is there whole."""
+    engine = _load("evaluate_lm_eval")
+    sample = engine.sample_of("facts", generated("yes \ud800 \u2028\n"))
+    engine.write_texts(tmp_path / "texts", [sample])
+    found = read_texts((tmp_path / "texts").read_bytes(), [("facts", 0), ("facts", 1)])
+    assert found == {("facts", 0): ItemText("Q:", "yes \ud800 \u2028\n")}
+    assert {*engine.chosen(sample, engine.SCORED)} & {"prompt", "answer"} == set()
 
 
 def test_evaluator_says_at_once_that_no_server_answers() -> None:
@@ -236,3 +275,19 @@ def test_evaluator_says_at_once_that_no_server_answers() -> None:
     with pytest.raises(Exception, match="No model server answers") as raised:
         _load("evaluate_lm_eval").check_server("http://127.0.0.1:9/v1/completions")
     assert raised.value.failure == "infra"
+
+
+def test_load_is_made_from_the_environment_that_serves() -> None:
+    """The same header gives the same environment: no second vLLM to download, and of the server's version."""
+    serve, load = (
+        read_header((ENGINES / f"{name}.py").read_text(encoding="utf-8"), name)
+        for name in ("serve_vllm_cpu", "load_vllm_cpu")
+    )
+    assert serve == load
+
+
+@pytest.mark.parametrize(("seconds", "ended"), [(0.0, True), (60.0, False)])
+def test_a_run_that_takes_too_long_is_given_up(seconds: float, ended: bool) -> None:
+    """A server that hangs must not hold the load generator for ever, nor end it."""
+    load = _load("load_vllm_cpu")
+    assert asyncio.run(load.within(0.2, asyncio.sleep(seconds))) is ended

@@ -9,6 +9,7 @@ Items fall the same way for every model: a better model answers a superset of wh
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import json
 import re
@@ -33,13 +34,15 @@ def main() -> None:
         time.sleep(simulate.get("evaluate_seconds", 0.0) / len(request["looks"]))
         if Path(request["enough"]).exists():
             break
-        samples = []
+        samples: list[dict[str, object]] = []
         for task, doc_ids in look.items():
             rows = _rows(Path(request["tasks_dir"]) / f"{task}.yaml")
             samples += [_sample(task, i, rows[i], accuracy) for i in doc_ids]
         path = Path(request["looks_dir"]) / f"{number:04}.json"
         path.write_text(json.dumps({"samples": samples}))
-        print(json.dumps({"look": str(path)}), flush=True)
+        texts = path.with_suffix(".texts.gz")
+        texts.write_bytes(gzip.compress("\n".join(map(_text, samples)).encode(), mtime=0))
+        print(json.dumps({"look": str(path), "texts": str(texts)}), flush=True)
     Path(sys.argv[2]).write_text(json.dumps({"ok": True, "versions": {"simulated-eval": "1"}}))
 
 
@@ -61,6 +64,12 @@ def _sample(task: str, number: int, row: str, accuracy: float) -> dict[str, obje
     digest = hashlib.sha256(row.encode()).hexdigest()
     value = float(int(digest[:8], 16) / 2**32 < accuracy)
     return {"task": task, "doc_id": number, "doc_hash": digest, "prompt_hash": digest, "value": value}
+
+
+def _text(sample: dict[str, object]) -> str:
+    place = {"task": sample["task"], "doc_id": sample["doc_id"]}
+    answer = "right" if sample["value"] else "<b>wrong</b>"
+    return json.dumps({**place, "prompt": "What is it?", "answer": answer})
 
 
 main()

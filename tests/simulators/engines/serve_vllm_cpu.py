@@ -4,7 +4,8 @@
 # ///
 """Stands in for vLLM: becomes the simulated engine, with the faults that the model's config names.
 
-``simulate`` may hold ``serve``, and ``serve_quantized`` for what only quantized weights do.
+``simulate`` may hold ``serve``, and for what only quantized weights do ``serve_quantized``, and
+``serve_groups``, by their size.
 """
 
 from __future__ import annotations
@@ -32,6 +33,8 @@ def main() -> None:
     knobs = [*simulate.get("serve", [])]
     if "quantization_config" in config:
         knobs += simulate.get("serve_quantized", [])
+        groups = str(config["quantization_config"]["group_size"])
+        knobs += simulate.get("serve_groups", {}).get(groups, [])
     port = sys.argv[sys.argv.index("--port") + 1]
     os.execv(sys.executable, [sys.executable, str(ENGINE), "--port", port, *map(str, knobs)])
 

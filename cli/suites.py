@@ -1,0 +1,121 @@
+"""``headgate suites``: which suites there are, and what one can tell and costs before any model is asked."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Annotated, Any
+
+import typer
+
+from cli.display import print_json, print_table, say
+from cli.releases import Json
+from eval_suites.suite_spec import Profile
+
+app = typer.Typer(help="Which suites come with Headgate, and what one can tell and costs.")
+
+_USUAL_FLIPS = 0.05  # of 4-bit weights
+
+
+@app.callback(invoke_without_command=True)
+def suites(context: typer.Context, as_json: Json = False) -> None:
+    """List the suites that come with Headgate; ``check`` says what a suite can tell and costs."""
+    if context.invoked_subcommand:
+        return
+    from eval_suites.suite import find_suite, shipped_suites
+
+    found = [find_suite(name) for name in shipped_suites()]
+    listed = [(s.name, {task.name: task.items for task in s.tasks}, s.spec.description) for s in found]
+    if as_json:
+        named = [{"name": name, "description": text, "tasks": tasks} for name, tasks, text in listed]
+        print_json({"suites": named, "ok": True})
+        return
+    rows = [[name, ", ".join(tasks), str(sum(tasks.values())), text] for name, tasks, text in listed]
+    print_table("Suites", ["name", "tasks", "items", "description"], rows)
+
+
+@app.command()
+def check(
+    suite: Annotated[str, typer.Argument(help="The name of a shipped suite, or the path of a suite file.")],
+    profile: Annotated[
+        Profile, typer.Option(help="Take it as evaluate.profile in a spec would.")
+    ] = Profile.STANDARD,
+    as_json: Json = False,
+) -> None:
+    """Check a suite file and its datasets, and estimate what it can tell and what it costs.
+
+    A flip is an item that scores otherwise, better or worse. Ends with 2 when something is wrong.
+    """
+    told = _told(suite, profile)
+    if as_json:
+        print_json({**told, "ok": True})
+    else:
+        _show(told)
+
+
+def _told(name: str, profile: Profile) -> dict[str, Any]:
+    from eval_suites.cost import cost_of
+    from eval_suites.dataset import read_rows
+    from eval_suites.plan import plan_of
+    from eval_suites.power import power_of
+    from eval_suites.suite import find_suite
+
+    suite = find_suite(name).under(profile)
+    plan = plan_of(suite, seed=0)
+    tasks = [
+        {
+            "name": task.name,
+            "items": plan.items(task.name),
+            "margin": task.spec.margin,
+            "power": [asdict(power) for power in power_of(suite, task, plan)],
+            "cost": asdict(
+                cost_of(task.spec, read_rows(task.dataset), plan.asked(task.name, len(plan.looks)))
+            ),
+        }
+        for task in suite.tasks
+    ]
+    facts = {"suite": suite.name, "digest": str(suite.digest), "alpha": suite.alpha}
+    return {**facts, "wanted_power": suite.spec.power, "tasks": tasks}
+
+
+def _show(told: dict[str, Any]) -> None:
+    say(f"{told['suite']} is well formed: {told['digest']}")
+    wanted = f"{100 * told['wanted_power']:.4g} % power"
+    columns = [
+        "task",
+        "items",
+        "margin",
+        "flips",
+        "passes without loss",
+        f"items for {wanted}",
+        "rejects from",
+    ]
+    print_table("What it can tell", columns, [row for task in told["tasks"] for row in _power_rows(task)])
+    columns = ["task", "requests", "prompt tokens, about", "generated tokens, at most"]
+    rows = [[task["name"], *(f"{count:,}" for count in task["cost"].values())] for task in told["tasks"]]
+    print_table("What it costs to ask a model all of it", columns, rows)
+    for task in told["tasks"]:
+        needed = next(p["needed"] for p in task["power"] if p["flips"] == _USUAL_FLIPS)
+        if needed > task["items"]:
+            say(
+                f"{task['name']} has {task['items']} items. Where {_percent(_USUAL_FLIPS)} of them flip, it"
+                f" takes about {needed} to pass a candidate without loss: this may come out inconclusive."
+            )
+
+
+def _power_rows(task: dict[str, Any]) -> list[list[str]]:
+    return [
+        [
+            task["name"],
+            str(task["items"]),
+            _percent(task["margin"]),
+            _percent(power["flips"]),
+            f"{100 * power['passes']:.0f} %",
+            str(power["needed"]),
+            f"a loss of {100 * power['finds']:.1f} %" if power["finds"] < 1 else "no loss",
+        ]
+        for power in task["power"]
+    ]
+
+
+def _percent(fraction: float) -> str:
+    return f"{100 * fraction:.3g} %"

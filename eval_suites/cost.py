@@ -1,0 +1,42 @@
+"""What it takes to ask one model a task: requests and tokens, counted before any model is there. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from eval_suites.dataset import Row, render
+from eval_suites.suite_spec import TaskSpec
+
+_CHARACTERS_PER_TOKEN = 4  # of English text; what a tokenizer makes of it is known only with the model
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Requests to the model, tokens of their prompts (about) and of its answers (at most)."""
+
+    requests: int
+    prompt_tokens: int
+    generated_tokens: int
+
+
+def cost_of(task: TaskSpec, rows: Sequence[Row], asked: Iterable[int]) -> Cost:
+    """What these items of a task take of a model. Each choice is a request with the prompt and one token."""
+    worked = task.few_shot * sum(len(_solved(task, row)) for row in rows) / len(rows)
+    texts = [text for item in asked for text in _texts(task, rows[item])]
+    return Cost(
+        requests=len(texts),
+        prompt_tokens=round((sum(map(len, texts)) + worked * len(texts)) / _CHARACTERS_PER_TOKEN),
+        generated_tokens=len(texts) * (1 if task.choices else task.max_tokens),
+    )
+
+
+def _texts(task: TaskSpec, row: Row) -> list[str]:
+    prompt = render(task, row)
+    return [f"{prompt} {choice}" for choice in row[task.choices]] if task.choices else [prompt]
+
+
+def _solved(task: TaskSpec, row: Row) -> str:
+    answer = row[task.answer]
+    text = row[task.choices][answer] if task.choices and isinstance(answer, int) else answer
+    return f"{render(task, row)} {text}\n\n"

@@ -1,0 +1,37 @@
+"""A load test's latencies as the gates' page draws them: candidate beside baseline, over load. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from eval_suites.gate_page_curves import PERCENTILES, LoadCurves, LoadPoint
+from eval_suites.load_report import LoadReport, summary
+from eval_suites.load_runs import AGAIN, FACTORS, UNBATCHED
+from eval_suites.load_spec import LoadSpec
+
+Medians = Mapping[str, Mapping[str, float | None]]
+"""Of a side: figures in milliseconds by step and name."""
+
+
+def curves_of(load: LoadSpec, report: LoadReport) -> tuple[LoadCurves, ...]:
+    """Time to first token and time per further token; steps at which nothing was answered are left out."""
+    found = {side: steps for side, steps in summary(load, report).items() if side != UNBATCHED}
+    limits = {"TTFT": load.ttft_p95_ms, "TPOT": load.tpot_p95_ms}
+    return tuple(
+        LoadCurves(
+            metric=metric,
+            unit="ms",
+            series={side: tuple(_points(steps, metric.lower())) for side, steps in found.items()},
+            limits={"p95": limit},
+        )
+        for metric, limit in limits.items()
+        if found
+    )
+
+
+def _points(steps: Medians, metric: str) -> Iterator[LoadPoint]:
+    for step, medians in steps.items():
+        values = {name: medians[f"{metric}_{name}_ms"] for name in PERCENTILES}
+        known = {name: value for name, value in values.items() if value is not None}
+        if step != AGAIN and len(known) == len(values):
+            yield LoadPoint(times=FACTORS[step], **known)

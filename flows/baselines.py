@@ -1,0 +1,71 @@
+"""What a candidate is compared with, measured: its unquantized source, and what is live."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from eval_suites.comparison import SOURCE
+from eval_suites.report import EvalReport
+from flows.candidate import Candidate, Inputs
+from registry.manifests import load_manifest
+from registry.version import ModelVersion
+from tasks.evaluate import Measured, evaluate, report_of
+from tasks.serving import Served
+from tasks.workplace import Workplace
+
+
+def is_quantized(candidate: Candidate) -> bool:
+    """Whether there is a source to compare it with."""
+    return candidate.weights.manifest != candidate.inputs.source.manifest
+
+
+def measure_source(place: Workplace, candidate: Candidate, texts: Sequence[str] | None) -> Measured | None:
+    """The unquantized source on the same server, asked the texts twice; None where that is the candidate."""
+    inputs = candidate.inputs
+    if not is_quantized(candidate):
+        return None
+    served = Served(SOURCE, inputs.source.manifest, inputs.serve, inputs.installed)
+    return evaluate(place, served, inputs.suite, inputs.spec.evaluate.seed, texts, twice=True)
+
+
+@dataclass(frozen=True)
+class Live:
+    """What is live, by the name it goes by in the report."""
+
+    name: str
+    report: EvalReport
+
+
+def measure_live(place: Workplace, inputs: Inputs) -> Live | None:
+    """What production scored, as it is served now: what a new runtime loses must not be measured away."""
+    live = inputs.production
+    if live is None:
+        return None
+    as_live = report_of(place, live.release_digest, inputs.suite, inputs.spec.evaluate.seed)
+    return Live("production", as_live) if as_live else _measured_live(place, inputs, live)
+
+
+def _measured_live(place: Workplace, inputs: Inputs, live: ModelVersion) -> Live:
+    """What production scores on the whole suite, on the runtime that there is."""
+    served = Served(
+        "production", load_manifest(place.store, live.weights_manifest), live.serve, inputs.installed
+    )
+    measured = evaluate(place, served, inputs.suite, inputs.spec.evaluate.seed)
+    name = "production" if _same_runtime(inputs, live) else "production-on-new-runtime"
+    return Live(name, measured.report)
+
+
+def ask_live_more(place: Workplace, inputs: Inputs, live: Live, scored: EvalReport) -> Live | None:
+    """Production asked the whole suite, when it was let through after fewer looks than this candidate takes.
+
+    None where that is not so, or where it is served by a runtime that is not here.
+    """
+    version = inputs.production
+    if version is None or live.report.looks >= scored.looks or not _same_runtime(inputs, version):
+        return None
+    return _measured_live(place, inputs, version)
+
+
+def _same_runtime(inputs: Inputs, live: ModelVersion) -> bool:
+    return live.runtime == inputs.installed.runtime.digest

@@ -1,0 +1,191 @@
+"""Candidates that bear the load, are slow, break, refuse, tire or die, with and without a baseline."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from eval_suites.load_gate import judge_load
+from eval_suites.load_report import LoadReport
+from eval_suites.load_runs import AGAIN
+from judging.verdict import FailureClass, Finding, Outcome, Verdict
+from tests.simulators.load import LOAD, Behaviour, report
+
+GOOD = Behaviour()
+SLOW = Behaviour(ttft=lambda _step: 900.0)
+
+
+def judged(candidate: Behaviour, baseline: Behaviour | None = GOOD) -> Verdict:
+    sides = [candidate, *([baseline] if baseline else [])]
+    return judge_load(LOAD, report(*sides), "source" if baseline else None)
+
+
+def findings(verdict: Verdict) -> dict[str, Finding]:
+    return {finding.name: finding for finding in verdict.findings}
+
+
+def bad(verdict: Verdict) -> dict[str, tuple[Outcome, FailureClass | None]]:
+    return {
+        name: (f.outcome, f.failure_class)
+        for name, f in findings(verdict).items()
+        if f.outcome is not Outcome.PASS
+    }
+
+
+def test_a_candidate_like_its_baseline_passes() -> None:
+    """Every objective has its finding, with both values and the bound."""
+    verdict = judged(GOOD)
+    assert verdict.passed, verdict.reasons()
+    assert findings(verdict).keys() == {
+        *("1x/ttft_p95", "1x/tpot_p95", "1x/errors", "1x/ttft_p95/ratio", "1x/tpot_p95/ratio"),
+        *("2x/goodput", "2x/broken", "3x/broken"),
+        *("1x again/ttft_p95", "1x again/tpot_p95", "1x again/errors", "1x again/recovery"),
+    }
+    first = findings(verdict)["1x/ttft_p95"]
+    assert first.bound == 500
+    assert first.candidate == pytest.approx(140, rel=0.1)
+    assert first.baseline == pytest.approx(140, rel=0.1)
+
+
+def test_a_candidate_alone_is_judged_by_the_objectives() -> None:
+    """Without a baseline there are no ratios to it, and everything else is as before."""
+    verdict = judged(GOOD, None)
+    assert verdict.passed
+    assert not any(name.startswith(("1x/", "2x/")) and name.endswith("ratio") for name in findings(verdict))
+    assert all(finding.baseline is None for finding in verdict.findings)
+
+
+def test_a_slow_candidate_beside_a_quick_baseline_is_rejected() -> None:
+    """The baseline shows that this machine can do better: the model's fault."""
+    found = bad(judged(SLOW))
+    assert found["1x/ttft_p95"] == found["1x/ttft_p95/ratio"] == (Outcome.FAIL, FailureClass.MODEL)
+    assert found["2x/goodput"] == (Outcome.FAIL, FailureClass.MODEL)
+
+
+@pytest.mark.parametrize("baseline", [SLOW, None])
+def test_an_objective_that_nobody_keeps_is_the_configuration_s_fault(baseline: Behaviour | None) -> None:
+    """Other weights would not help: the peak, the objective or the serve configuration has to change."""
+    verdict = judged(SLOW, baseline)
+    assert verdict.outcome is Outcome.FAIL
+    assert verdict.failure_class is FailureClass.CONFIG
+    assert bad(verdict).keys() == {"1x/ttft_p95", "1x again/ttft_p95"}
+
+
+def test_a_candidate_within_the_objectives_but_slower_than_before_is_rejected() -> None:
+    """Users of what is live would notice."""
+    found = bad(judged(Behaviour(tpot=lambda _step: 40.0)))
+    assert found["1x/tpot_p95/ratio"] == (Outcome.FAIL, FailureClass.MODEL)
+    assert found.keys() == {"1x/tpot_p95/ratio"}
+
+
+def test_waiting_and_being_turned_away_at_three_times_the_peak_is_no_failure() -> None:
+    """That is how an overload should end."""
+    queueing = Behaviour(ttft=lambda step: 20_000.0 if step == "3x" else 100.0, turned_away={"3x": 0.6})
+    assert judged(queueing).passed
+
+
+def test_being_turned_away_at_the_peak_is_a_failure() -> None:
+    """The peak was declared to be borne."""
+    found = bad(judged(Behaviour(turned_away={"1x": 0.1})))
+    assert found == {"1x/errors": (Outcome.FAIL, FailureClass.MODEL)}
+
+
+def test_breaking_at_three_times_the_peak_is_a_failure() -> None:
+    """Degrading is not dying."""
+    verdict = judged(Behaviour(broken={"3x": 0.05}))
+    assert bad(verdict) == {"3x/broken": (Outcome.FAIL, FailureClass.MODEL)}
+    assert "broken at 3x: 5 % (5 % to 5 %), 0 % of the source, at most 1 % is allowed" in verdict.reasons()
+
+
+def test_a_candidate_that_does_not_recover_is_rejected() -> None:
+    """Within the objectives still, and twice as slow as before the overload."""
+    tired = Behaviour(
+        tpot=lambda step: 40.0 if step == AGAIN else 20.0, ttft=lambda s: 200.0 if s == AGAIN else 100.0
+    )
+    assert bad(judged(tired)) == {"1x again/recovery": (Outcome.FAIL, FailureClass.MODEL)}
+    assert bad(judged(tired, tired)) == {"1x again/recovery": (Outcome.FAIL, FailureClass.CONFIG)}
+
+
+def test_repeats_on_both_sides_of_a_bound_do_not_decide() -> None:
+    """One run of three was over it: neither a yes nor a no."""
+    seen = report(GOOD, GOOD)
+    one = next(t for t in seen.trials if t.run.side == "candidate" and t.run.step == "1x")
+    trials = tuple(replace(t, tpot=t.tpot * 10) if t is one else t for t in seen.trials)
+    verdict = judge_load(LOAD, LoadReport(trials), "source")
+    assert bad(verdict) == {
+        "1x/tpot_p95": (Outcome.INCONCLUSIVE, None),
+        "1x/tpot_p95/ratio": (Outcome.INCONCLUSIVE, None),
+    }
+    assert "the 3 repeats disagree: longer or more runs would tell" in verdict.reasons()[0]
+
+
+def test_a_candidate_that_answers_nothing_fails_and_leaves_no_infinite_figure() -> None:
+    """Its percentiles are beyond any bound, and evidence holds numbers only."""
+    verdict = judged(Behaviour(broken=dict.fromkeys(("1x", "2x", "3x", AGAIN), 1.0)))
+    assert verdict.outcome is Outcome.FAIL
+    assert verdict.failure_class is FailureClass.MODEL
+    assert findings(verdict)["1x/ttft_p95"].candidate is None
+    assert Verdict.from_json(verdict.to_json()) == verdict
+
+
+def test_two_sides_that_answer_nothing_cannot_be_compared() -> None:
+    """The objectives fail, and their ratio is left open."""
+    nothing = Behaviour(broken={"1x": 1.0})
+    found = bad(judged(nothing, nothing))
+    assert found["1x/errors"] == (Outcome.FAIL, FailureClass.CONFIG)
+    assert found["1x/ttft_p95/ratio"] == (Outcome.INCONCLUSIVE, FailureClass.CONFIG)
+
+
+@pytest.mark.parametrize(
+    ("lost", "baseline", "expected"),
+    [
+        ({"candidate"}, "source", (Outcome.FAIL, FailureClass.MODEL)),
+        ({"candidate"}, None, (Outcome.FAIL, FailureClass.CONFIG)),
+        ({"candidate", "source"}, "source", (Outcome.ERROR, FailureClass.INFRA)),
+        ({"source"}, "source", (Outcome.ERROR, FailureClass.INFRA)),
+    ],
+)
+def test_whose_fault_a_lost_server_is(
+    lost: set[str], baseline: str | None, expected: tuple[Outcome, FailureClass]
+) -> None:
+    """The candidate's only while its baseline bears the same."""
+    seen = report(GOOD, GOOD, lost=dict.fromkeys(lost, "stopped answering at 3x"))
+    assert bad(judge_load(LOAD, seen, baseline)) == {"alive": expected}
+
+
+def test_a_run_that_is_missing_is_an_error() -> None:
+    """No data is never a pass."""
+    verdict = judge_load(LOAD, LoadReport(report(GOOD, GOOD).trials[:-1]), "source")
+    assert bad(verdict) == {"runs": (Outcome.ERROR, FailureClass.INFRA)}
+
+
+def test_a_load_that_was_not_sent_was_not_borne() -> None:
+    """A generator without a core of its own makes every server look good."""
+    seen = report(GOOD, GOOD)
+    trials = tuple(replace(t, offered=0.5 * t.run.rate) for t in seen.trials)
+    verdict = judge_load(LOAD, LoadReport(trials), "source")
+    assert bad(verdict) == {"offered": (Outcome.ERROR, FailureClass.INFRA)}
+    assert "sent 5 of 10 requests per second at 1x" in verdict.reasons()[0]
+
+
+@settings(deadline=None, max_examples=30)
+@given(factor=st.floats(1, 20), seed=st.integers(0, 1000))
+def test_a_slower_candidate_is_never_judged_better(factor: float, seed: int) -> None:
+    """Making every answer of the candidate slower turns no finding towards a pass."""
+    order = [Outcome.PASS, Outcome.INCONCLUSIVE, Outcome.FAIL]
+    seen = report(GOOD, GOOD, seed=seed)
+    slower = LoadReport(
+        tuple(
+            replace(t, ttft=t.ttft * factor, tpot=t.tpot * factor, e2e=t.e2e * factor)
+            if t.run.side == "candidate"
+            else t
+            for t in seen.trials
+        )
+    )
+    before, after = (findings(judge_load(LOAD, found, "source")) for found in (seen, slower))
+    for name, finding in before.items():
+        if name != "1x again/recovery":  # of the candidate to itself, so that it only rounds
+            assert order.index(after[name].outcome) >= order.index(finding.outcome), name

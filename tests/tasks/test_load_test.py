@@ -1,0 +1,166 @@
+"""Load against servers that cope, queue, refuse, tire or die; the generator simulated, and vLLM's own."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from eval_suites.load_gate import judge_load
+from eval_suites.load_report import LoadReport
+from eval_suites.load_spec import LoadSpec
+from fleet.local_processes import free_port
+from fleet.readiness import answers
+from judging.verdict import FailureClass, Outcome, Verdict
+from registry.errors import InfrastructureError
+from tasks.load_test import measure_load
+from tasks.process import background_process
+from tasks.run import open_run
+from tasks.serving import Endpoint
+from tasks.workplace import Workplace
+from tests.simulators import engine as simulated_engine
+from tests.simulators.project import ENGINES
+from tests.simulators.released import TinyHome
+from tests.simulators.tiny_llama import write_tiny_llama
+
+LOAD = LoadSpec(
+    peak_requests_per_second=40,
+    prompt_tokens=8,
+    output_tokens=4,
+    seconds=0.1,
+    max_ratio=5,
+    max_error_rate=0.05,
+)
+QUICK = ("--ttft", "0.05", "--token-seconds", "0.002")
+REQUESTS = 12
+
+Serve = Callable[..., Endpoint]
+
+
+@pytest.fixture
+def place(at: TinyHome) -> Iterator[Workplace]:
+    with open_run(at.home, "run") as run:
+        yield Workplace(at.home, os.environ, run)
+
+
+@pytest.fixture
+def serve(tmp_path: Path) -> Iterator[Serve]:
+    """Starts a simulated server with these knobs."""
+    tokenizer = write_tiny_llama(tmp_path / "tokenizer")
+    with ExitStack() as servers:
+
+        def start(name: str, *knobs: str) -> Endpoint:
+            port = free_port()
+            command = [sys.executable, simulated_engine.__file__, "--port", str(port), *QUICK, *knobs]
+            log_file = tmp_path / f"{name}.log"
+            server = servers.enter_context(background_process(command, log_file=log_file, grace=1))
+            while not answers(port, name, timeout=5):
+                assert server.poll() is None
+                time.sleep(0.05)
+            return Endpoint(f"http://127.0.0.1:{port}", name, tokenizer, server.pid)
+
+        yield start
+
+
+@pytest.fixture(autouse=True)
+def short(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Few requests a run, sent by a machine that may be busy with other tests."""
+    monkeypatch.setattr("eval_suites.load_runs._FEWEST", REQUESTS)
+    monkeypatch.setattr("eval_suites.load_gate._OFFERED", 0.0)
+
+
+@pytest.fixture
+def simulated(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The simulated generator."""
+    for module in ("tasks.engine_environment", "tasks.engine_run"):
+        monkeypatch.setattr(f"{module}.ENGINES", ENGINES)
+
+
+def judged(place: Workplace, candidate: Endpoint, source: Endpoint) -> tuple[LoadReport, Verdict]:
+    report = measure_load(place, {"candidate": candidate, "source": source}, LOAD)
+    return report, judge_load(LOAD, report, "source")
+
+
+def worst(verdict: Verdict) -> set[tuple[str, Outcome, FailureClass | None]]:
+    return {(f.name, f.outcome, f.failure_class) for f in verdict.findings if f.outcome is verdict.outcome}
+
+
+@pytest.mark.usefixtures("simulated")
+class TestSimulatedGenerator:
+    def test_two_servers_that_cope_take_turns_and_pass(self, place: Workplace, serve: Serve) -> None:
+        """Who goes first changes by repeat, each side bears every step, and memory is recorded."""
+        report, verdict = judged(place, serve("candidate"), serve("source"))
+        assert verdict.passed, verdict.reasons()
+        asked = [trial.run.side for trial in report.trials if trial.run.step == "1x"]
+        assert asked == ["candidate", "source", "source", "candidate", "candidate", "source"]
+        assert len(report.trials) == 2 * 4 * 3
+        assert all(size > 1 << 20 for size in report.memory.values())
+        assert report.memory.keys() == {"candidate", "source"}
+
+    def test_a_candidate_that_dies_under_load_is_rejected(self, place: Workplace, serve: Serve) -> None:
+        """The baseline bears the same load: it is the candidate's own fault."""
+        dying = serve("candidate", "--die-after", str(3 * REQUESTS))
+        report, verdict = judged(place, dying, serve("source"))
+        assert worst(verdict) == {("alive", Outcome.FAIL, FailureClass.MODEL)}
+        assert report.lost == {"candidate": "stopped answering at 2x"}
+        assert len(report.of("source", "2x")) == 1
+        assert "that of the source bore the same" in verdict.reasons()[0]
+
+    def test_two_servers_that_die_are_the_machine_s_fault(self, place: Workplace, serve: Serve) -> None:
+        """Neither is there when the first is missed: an error, and nobody is rejected."""
+        limit = ("--die-after", str(1 + REQUESTS))
+        _, verdict = judged(place, serve("candidate", *limit), serve("source", "--die-after", "1"))
+        assert worst(verdict) == {("alive", Outcome.ERROR, FailureClass.INFRA)}
+
+    def test_a_server_that_does_not_recover_fails(self, place: Workplace, serve: Serve) -> None:
+        """Once many had to wait it takes five times as long for each, for ever."""
+        tiring = serve("candidate", "--at-once", "3", "--tired-after", "3")
+        report, verdict = judged(place, tiring, serve("source", "--at-once", "3"))
+        before, after = (report.of("candidate", step)[0].ttft.min() for step in ("1x", "1x again"))
+        assert after > 3 * before
+        assert not verdict.passed
+
+    def test_a_server_that_hangs_is_given_up(
+        self, place: Workplace, serve: Serve, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """What is never answered does not hold the release up for ever."""
+        monkeypatch.setattr("tasks.load_test.patience", lambda _load: 2.0)
+        _, verdict = judged(place, serve("candidate", "--hang-after", "30"), serve("source"))
+        assert worst(verdict) == {("alive", Outcome.FAIL, FailureClass.MODEL)}
+        assert "had not answered everything" in verdict.reasons()[0]
+
+    def test_a_result_that_cannot_be_read_is_said_so(
+        self, place: Workplace, serve: Serve, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Another version of the generator may write something else."""
+        monkeypatch.setattr("tasks.load_test.read_trial", _refuse)
+        with pytest.raises(InfrastructureError, match=r"cannot be read\. candidate-warm-up-0\.json: no"):
+            judged(place, serve("candidate"), serve("source"))
+
+
+def _refuse(*_: object) -> None:
+    raise ValueError("no list of 20")
+
+
+@pytest.mark.e2e
+class TestVllmsOwnGenerator:
+    def test_two_servers_that_cope_pass(self, place: Workplace, serve: Serve) -> None:
+        """The pinned vLLM takes the flags, sends that load, and writes what is read."""
+        report, verdict = judged(place, serve("candidate"), serve("source"))
+        assert verdict.passed, verdict.reasons()
+        assert all(trial.e2e.size == REQUESTS for trial in report.trials)
+        assert "Traffic request rate: 120.0" in place.run.log_file("load").read_text()
+
+    def test_what_goes_wrong_is_told_apart(self, place: Workplace, serve: Serve) -> None:
+        """Some are turned away with a 429, some answers break off inside a 200, then the server is gone."""
+        faults = ("--at-once", "2", "--queue", "2", "--stream-error-rate", "0.3", "--die-after", "60")
+        report, verdict = judged(place, serve("candidate", *faults), serve("source"))
+        assert worst(verdict) == {("alive", Outcome.FAIL, FailureClass.MODEL)}
+        trials = [trial for trial in report.trials if trial.run.side == "candidate"]
+        assert sum(trial.turned_away for trial in trials) > 0
+        assert sum(trial.broken.get("the answer was cut off", 0) for trial in trials) > 0
