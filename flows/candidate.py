@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from eval_suites.suite import Suite, find_suite
+from eval_suites.suite import Suite
 from flows.promote import target_of
 from flows.spec import ReleaseSpec
 from flows.translate import plan_of, recipes_of, serve_config_of
@@ -15,6 +15,7 @@ from registry.version import ModelVersion, ServeConfig, release_digest
 from tasks.calibration import check_calibration
 from tasks.engine_choice import check_recipe
 from tasks.fetch import Fetched, fetch
+from tasks.named_tasks import open_suite
 from tasks.provenance import record_fetch
 from tasks.quantize import Quantized, choose
 from tasks.recipe import Recipe
@@ -52,7 +53,7 @@ class Candidate:
 
 def prepare(place: Workplace, spec: ReleaseSpec) -> Inputs:
     """The inputs; what the spec gets wrong fails before anything is downloaded, or at least quantized."""
-    suite, serve = find_suite(spec.evaluate.suite), serve_config_of(spec.serve)
+    serve = serve_config_of(spec.serve)
     recipes = tuple(recipes_of(spec.quantize))
     for recipe in recipes:
         check_recipe(recipe)
@@ -65,6 +66,7 @@ def prepare(place: Workplace, spec: ReleaseSpec) -> Inputs:
     _live(place, spec)  # a registry or a key that cannot be read is said before anything is downloaded
     check_means(place)
     model = spec.model
+    suite = open_suite(place, spec.evaluate.suite, spec.evaluate.allow_code, model.token_secret)
     source = fetch(place, model.uri, model.revision or "main", model.licences, model.token_secret)
     record_fetch(place, source)
     for recipe in recipes:  # a fallback that cannot work is no fallback

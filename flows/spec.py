@@ -22,6 +22,7 @@ from pydantic import (
     model_validator,
 )
 
+from eval_suites.suite_code import CodeDigest
 from registry.validation import explain, read_yaml
 from tasks.source_address import ADDRESS, FORMS, anchored, scheme_of
 
@@ -175,6 +176,7 @@ class Evaluate(Section):
     """The quality gate."""
 
     suite: str = Field("smoke", description="name under eval_suites/, or the path of a suite file")
+    allow_code: tuple[CodeDigest, ...] = Field((), description="suites that may run code of lm-eval")
     seed: int = Field(0, ge=0, lt=2**31, description="the same seed asks the same way")
 
 

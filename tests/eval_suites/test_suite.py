@@ -5,16 +5,26 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from runpy import run_path
 from typing import Any
 
 import pytest
 import yaml
 
-from eval_suites.suite import SHIPPED, Suite, find_suite, load_suite, shipped_suites
+from eval_suites.suite import SHIPPED, Suite, find_suite, load_suite, read_suite, shipped_suites, suite_path
 from registry.digest import Digest
 from registry.errors import UsageError
 
 EXAMPLES = Path(__file__).parents[1] / "fixtures" / "suites"
+NAMED: dict[str, Any] = {
+    "name": "arc",
+    "lm_eval": "arc_challenge",
+    "dataset_commit": "a" * 40,
+    "few_shot": 0,
+    "metric": "acc",
+    "chance": 0.25,
+    "margin": 0.03,
+}
 Edit = Callable[[dict[str, Any]], object]
 
 
@@ -53,12 +63,41 @@ def test_the_example_loads_with_its_datasets() -> None:
     assert suite.tasks[0].dataset == (EXAMPLES / "capitals.jsonl").resolve()
 
 
-@pytest.mark.parametrize("name", shipped_suites())
+OFFLINE = ("chat", "code", "quickstart", "smoke")
+
+
+def test_what_is_shipped() -> None:
+    """Those over rows of our own ask nothing of the network."""
+    offline = [name for name in shipped_suites() if not read_suite(suite_path(name)).named]
+    assert tuple(offline) == OFFLINE
+    assert {"knowledge", "long_context", "reasoning", "safety"} < {*shipped_suites()}
+
+
+@pytest.mark.parametrize("name", OFFLINE)
 def test_every_shipped_suite_is_found_by_its_name(name: str) -> None:
     """A suite in the package folder is a file and nothing else; it has the items it needs."""
     suite = find_suite(name)
     assert suite.name == name
     assert all(task.items >= 600 for task in suite.tasks)
+
+
+@pytest.mark.parametrize("name", [name for name in shipped_suites() if name not in OFFLINE])
+def test_shipped_tasks_of_lm_eval_are_pinned_with_their_source(name: str) -> None:
+    """By a commit that somebody else can find too; loading one needs the network and lm-eval."""
+    spec = read_suite(suite_path(name))
+    assert (spec.name, len(spec.named)) == (name, len(spec.tasks))
+    assert "pinned by" in suite_path(name).read_text()
+    with pytest.raises(UsageError, match="is lm-eval's, and its dataset is not here"):
+        find_suite(name)
+
+
+@pytest.mark.parametrize("suite", ["chat", "code"])
+def test_shipped_rows_are_what_their_program_writes(suite: str, tmp_path: Path) -> None:
+    """Nobody edited them by hand."""
+    program = run_path(str(SHIPPED.parent / "scripts" / f"make_{suite}_suite.py"))
+    program["main"].__globals__["OUTPUT"] = tmp_path / "rows.jsonl"
+    program["main"]()
+    assert (tmp_path / "rows.jsonl").read_bytes() == (SHIPPED / f"{suite}.jsonl").read_bytes()
 
 
 def test_a_suite_is_found_by_path_relative_to_the_spec() -> None:
@@ -95,6 +134,16 @@ def test_an_unknown_name_lists_what_exists(tmp_path: Path) -> None:
         (
             lambda s: s["tasks"][0].update(prompt="{{question.__class__}}"),
             "not '{{': a suite carries no code",
+        ),
+        (
+            lambda s: s["tasks"].append(NAMED | {"dataset_commit": "main"}),
+            "tasks[2].dataset_commit: must be a",
+        ),
+        (lambda s: s["tasks"].append(NAMED | {"promt": "x"}), "tasks[2].promt: unknown key"),
+        (lambda s: s["tasks"].append({**NAMED, "few_shot": None}), "tasks[2].few_shot: input should be"),
+        (
+            lambda s: s["tasks"].append({k: NAMED[k] for k in NAMED if k != "few_shot"}),
+            "tasks[2].few_shot: is",
         ),
         (lambda s: s.update(tasks=[]), "tasks: tuple should have at least 1 item"),
     ],
