@@ -7,6 +7,7 @@ read from its YAML file, includes and all; nothing of it runs before ``build``.
 from __future__ import annotations
 
 import difflib
+import functools
 import os
 import re
 import socket
@@ -63,10 +64,7 @@ def _is_allowed(address: Any, allowed: set[tuple[str, int]]) -> bool:
 
 def find(name: str) -> Path:
     """The file of a task; raises EngineError (config) for another name, or one of many tasks."""
-    tasks, groups = {}, {}
-    for path in sorted(_root().glob("**/*.yaml"), key=Path.as_posix):
-        for kind, found in _NAMED.findall(path.read_text(encoding="utf-8")):
-            (tasks if kind == "task" else groups).setdefault(found, path)
+    tasks, groups = _index()
     if name in groups:
         raise EngineError(
             "config",
@@ -155,6 +153,16 @@ def build(asked: dict[str, Any]) -> Any:
             why=f"{type(error).__name__}: {' '.join(str(error).split())[:300]}",
             next_step="pin a commit that lm-eval's task fits: one with data files, not with a loading script",
         ) from error
+
+
+@functools.cache
+def _index() -> tuple[dict[str, Path], dict[str, Path]]:
+    """The files of all tasks and all groups, by name; lm-eval's own index takes ten times as long."""
+    tasks, groups = {}, {}
+    for path in sorted(_root().glob("**/*.yaml"), key=Path.as_posix):
+        for kind, found in _NAMED.findall(path.read_text(encoding="utf-8")):
+            (tasks if kind == "task" else groups).setdefault(found, path)
+    return tasks, groups
 
 
 def _root() -> Path:
