@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from cli.display import print_json, print_table, say
 from cli.releases import Json
 from eval_suites.suite_spec import Profile
+
+if TYPE_CHECKING:
+    from eval_suites.plan import Plan
+    from eval_suites.suite import EvalTask, Suite
 
 app = typer.Typer(help="Which suites come with Headgate, and what one can tell and costs.")
 
@@ -21,16 +25,29 @@ def suites(context: typer.Context, as_json: Json = False) -> None:
     """List the suites that come with Headgate; ``check`` says what a suite can tell and costs."""
     if context.invoked_subcommand:
         return
-    from eval_suites.suite import find_suite, shipped_suites
+    from eval_suites.suite import shipped_suites
 
-    found = [find_suite(name) for name in shipped_suites()]
-    listed = [(s.name, {task.name: task.items for task in s.tasks}, s.spec.description) for s in found]
+    listed = [_listed(name) for name in shipped_suites()]
     if as_json:
-        named = [{"name": name, "description": text, "tasks": tasks} for name, tasks, text in listed]
-        print_json({"suites": named, "ok": True})
+        print_json({"suites": listed, "ok": True})
         return
-    rows = [[name, ", ".join(tasks), str(sum(tasks.values())), text] for name, tasks, text in listed]
+    rows = [[s["name"], ", ".join(s["tasks"]), _items(s["tasks"]), s["description"]] for s in listed]
     print_table("Suites", ["name", "tasks", "items", "description"], rows)
+
+
+def _listed(name: str) -> dict[str, Any]:
+    """A suite with the items of each task; those of lm-eval's tasks are known when they have been fetched."""
+    from eval_suites.suite import find_suite, read_suite, suite_path
+
+    spec = read_suite(suite_path(name))
+    held = {} if spec.named else {task.name: task.items for task in find_suite(name).tasks}
+    tasks = {task.name: held.get(task.name) for task in spec.tasks}
+    return {"name": name, "description": spec.description, "tasks": tasks}
+
+
+def _items(tasks: dict[str, int | None]) -> str:
+    known = [count for count in tasks.values() if count is not None]
+    return str(sum(known)) if known else "to fetch"
 
 
 @app.command()
@@ -43,7 +60,8 @@ def check(
 ) -> None:
     """Check a suite file and its datasets, and estimate what it can tell and what it costs.
 
-    A flip is an item that scores otherwise, better or worse. Ends with 2 when something is wrong.
+    A flip is an item that scores otherwise, better or worse. Datasets of lm-eval's tasks are fetched. Ends
+    with 2 when something is wrong.
     """
     told = _told(suite, profile)
     if as_json:
@@ -53,13 +71,10 @@ def check(
 
 
 def _told(name: str, profile: Profile) -> dict[str, Any]:
-    from eval_suites.cost import cost_of
-    from eval_suites.dataset import read_rows
     from eval_suites.plan import plan_of
     from eval_suites.power import power_of
-    from eval_suites.suite import find_suite
 
-    suite = find_suite(name).under(profile)
+    suite = _opened(name).under(profile)
     plan = plan_of(suite, seed=0)
     tasks = [
         {
@@ -67,14 +82,35 @@ def _told(name: str, profile: Profile) -> dict[str, Any]:
             "items": plan.items(task.name),
             "margin": task.spec.margin,
             "power": [asdict(power) for power in power_of(suite, task, plan)],
-            "cost": asdict(
-                cost_of(task.spec, read_rows(task.dataset), plan.asked(task.name, len(plan.looks)))
-            ),
+            "cost": _cost(task, plan),
         }
         for task in suite.tasks
     ]
     facts = {"suite": suite.name, "digest": str(suite.digest), "alpha": suite.alpha}
     return {**facts, "wanted_power": suite.spec.power, "tasks": tasks}
+
+
+def _opened(name: str) -> Suite:
+    from eval_suites.suite import find_suite, read_suite, suite_path
+
+    if not read_suite(suite_path(name)).named:
+        return find_suite(name)
+    from tasks.named_tasks import open_suite
+    from tasks.workplace import open_workplace
+
+    with open_workplace() as place:
+        return open_suite(place, name)
+
+
+def _cost(task: EvalTask, plan: Plan) -> dict[str, int] | None:
+    """None for a task of lm-eval's, which alone knows what it asks of each row."""
+    from eval_suites.cost import cost_of
+    from eval_suites.dataset import read_rows
+    from eval_suites.suite_spec import LocalTask
+
+    if not isinstance(task.spec, LocalTask):
+        return None
+    return asdict(cost_of(task.spec, read_rows(task.dataset), plan.asked(task.name, len(plan.looks))))
 
 
 def _show(told: dict[str, Any]) -> None:
@@ -91,8 +127,10 @@ def _show(told: dict[str, Any]) -> None:
     ]
     print_table("What it can tell", columns, [row for task in told["tasks"] for row in _power_rows(task)])
     columns = ["task", "requests", "prompt tokens, about", "generated tokens, at most"]
-    rows = [[task["name"], *(f"{count:,}" for count in task["cost"].values())] for task in told["tasks"]]
-    print_table("What it costs to ask a model all of it", columns, rows)
+    costs = {task["name"]: task["cost"] for task in told["tasks"] if task["cost"]}
+    rows = [[name, *(f"{count:,}" for count in cost.values())] for name, cost in costs.items()]
+    if rows:
+        print_table("What it costs to ask a model all of it", columns, rows)
     for task in told["tasks"]:
         needed = next(p["needed"] for p in task["power"] if p["flips"] == _USUAL_FLIPS)
         if needed > task["items"]:

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import json
 import re
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from eval_suites.suite_spec import PLACEHOLDER, Kind, TaskSpec
+from eval_suites.suite_spec import PLACEHOLDER, Kind, LocalTask
 from registry.errors import UsageError
 
 Row = Mapping[str, Any]
@@ -38,7 +37,7 @@ def read_rows(path: Path) -> tuple[Row, ...]:
     return rows
 
 
-def check_rows(task: TaskSpec, rows: Sequence[Row], where: str) -> None:
+def check_rows(task: LocalTask, rows: Sequence[Row], where: str) -> None:
     """Raises UsageError with the first problems of the rows for this task; items count from 1."""
     problems = list(_problems(task, rows)) or [*_set_problems(task, rows), *_size_problems(task, rows)]
     if not problems:
@@ -51,7 +50,7 @@ def check_rows(task: TaskSpec, rows: Sequence[Row], where: str) -> None:
     )
 
 
-def render(task: TaskSpec, row: Row) -> str:
+def render(task: LocalTask, row: Row) -> str:
     """The prompt of one row, as lm-eval renders it without worked examples."""
     return PLACEHOLDER.sub(lambda found: str(row[found[1]]), task.prompt)
 
@@ -70,18 +69,18 @@ def _refuse_constant(name: str) -> None:
     raise ValueError(f"{name} is no JSON number")
 
 
-def _problems(task: TaskSpec, rows: Sequence[Row]) -> Iterator[str]:
+def _problems(task: LocalTask, rows: Sequence[Row]) -> Iterator[str]:
     for number, row in enumerate(rows, 1):
         for problem in _row_problems(task, row):
             yield f"item {number}: {problem}"
 
 
-def _used_fields(task: TaskSpec) -> list[str]:
+def _used_fields(task: LocalTask) -> list[str]:
     named = [task.choices, task.answer, task.cluster]
     return [*task.prompt_fields, *(field for field in named if field)]
 
 
-def _row_problems(task: TaskSpec, row: Row) -> Iterator[str]:
+def _row_problems(task: LocalTask, row: Row) -> Iterator[str]:
     absent = [field for field in _used_fields(task) if field not in row]
     if absent:
         yield f"has no field {', '.join(map(repr, absent))}; it has {', '.join(map(repr, row))}"
@@ -123,7 +122,7 @@ def _looks_like_dates(value: Any) -> bool:
     return all(isinstance(text, str) and _DATE.match(text) for text in texts)
 
 
-def _set_problems(task: TaskSpec, rows: Sequence[Row]) -> Iterator[str]:
+def _set_problems(task: LocalTask, rows: Sequence[Row]) -> Iterator[str]:
     first: dict[str, int] = {}
     for number, row in enumerate(rows, 1):
         asked = json.dumps([render(task, row), row.get(task.choices or ""), row[task.answer]])
@@ -141,10 +140,6 @@ def _set_problems(task: TaskSpec, rows: Sequence[Row]) -> Iterator[str]:
             yield f"chance {task.chance} is worse than what guessing scores here, {guessing:.3f}"
 
 
-def _size_problems(task: TaskSpec, rows: Sequence[Row]) -> Iterator[str]:
+def _size_problems(task: LocalTask, rows: Sequence[Row]) -> Iterator[str]:
     if task.few_shot >= len(rows):
         yield f"few_shot {task.few_shot} needs more than the {len(rows)} items there are"
-    if task.cluster and task.max_samples:
-        largest = max(Counter(str(row[task.cluster]) for row in rows).values())
-        if task.max_samples < largest:
-            yield f"max_samples {task.max_samples} has no room for the largest cluster, {largest} items"

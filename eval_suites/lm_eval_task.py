@@ -1,17 +1,19 @@
 """Renders a suite's task as a task file of lm-eval 0.4.13; pure text, nothing is run.
 
-One metric and one filter per task, so that a sample has exactly one value. Whoever runs lm-eval writes
-the files, points ``TaskManager(include_path=DIR, include_defaults=False)`` at them and seeds few-shot.
+One metric and one filter per task, so that a sample has exactly one value. lm-eval's own tasks need no file:
+the engine has them. Whoever runs lm-eval writes the files, points
+``TaskManager(include_path=DIR, include_defaults=False)`` at them and seeds few-shot.
 """
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import yaml
 
-from eval_suites.suite import EvalTask, Suite
-from eval_suites.suite_spec import Kind
+from eval_suites.suite import Suite
+from eval_suites.suite_spec import Kind, LocalTask
 
 # Takes the first line; lm-eval strips what a regex finds, and a completion starts with a space.
 _FIRST_LINE = {
@@ -21,17 +23,20 @@ _FIRST_LINE = {
 
 
 def render_tasks(suite: Suite) -> dict[str, str]:
-    """File name -> text of one lm-eval task file per task."""
-    return {f"{task.name}.yaml": render_task(task) for task in suite.tasks}
+    """File name -> text of one lm-eval task file per task over rows of our own."""
+    return {
+        f"{task.name}.yaml": render_task(task.spec, task.dataset)
+        for task in suite.tasks
+        if isinstance(task.spec, LocalTask)
+    }
 
 
-def render_task(task: EvalTask) -> str:
-    """The YAML of one lm-eval task; a task's rows are read from its absolute path."""
-    spec = task.spec
+def render_task(spec: LocalTask, rows: Path) -> str:
+    """The YAML of one lm-eval task; its rows are read from this absolute path."""
     fields: dict[str, Any] = {
         "task": spec.name,
         "dataset_path": "json",
-        "dataset_kwargs": {"data_files": {"test": str(task.dataset)}},
+        "dataset_kwargs": {"data_files": {"test": str(rows)}},
         "test_split": "test",
         # Naming the split makes lm-eval leave the item itself out of its own worked examples.
         "fewshot_split": "test",
@@ -46,20 +51,20 @@ def render_task(task: EvalTask) -> str:
                 "higher_is_better": spec.higher_is_better,
             }
         ],
-        **_how_asked(task),
+        **_how_asked(spec),
         "metadata": {"version": 1.0},
     }
     return yaml.safe_dump(fields, sort_keys=False, allow_unicode=True, width=2**16)
 
 
-def _how_asked(task: EvalTask) -> dict[str, Any]:
-    if task.spec.kind is Kind.CHOICES:
-        return {"output_type": "multiple_choice", "doc_to_choice": task.spec.choices}
+def _how_asked(spec: LocalTask) -> dict[str, Any]:
+    if spec.kind is Kind.CHOICES:
+        return {"output_type": "multiple_choice", "doc_to_choice": spec.choices}
     return {
         "output_type": "generate_until",
         "generation_kwargs": {
             "until": ["\n"],
-            "max_gen_toks": task.spec.max_tokens,
+            "max_gen_toks": spec.max_tokens,
             "do_sample": False,
             "temperature": 0.0,
         },

@@ -11,7 +11,7 @@ from itertools import accumulate
 
 from eval_suites.dataset import Row, read_rows, render
 from eval_suites.suite import Suite
-from eval_suites.suite_spec import TaskSpec
+from eval_suites.suite_spec import LocalTask
 from registry.digest import Digest
 
 TOKENS = 50_000
@@ -41,11 +41,13 @@ def texts_digest(texts: Sequence[str]) -> Digest:
 
 def _texts(suite: Suite) -> Iterator[str]:
     for task in suite.tasks:
-        for row in read_rows(task.dataset):
-            yield f"{render(task.spec, row)} {_right_answer(task.spec, row)}"
+        yield from task.texts
+        if isinstance(spec := task.spec, LocalTask):
+            for row in read_rows(task.dataset):
+                yield f"{render(spec, row)} {_right_answer(spec, row)}"
 
 
-def _right_answer(task: TaskSpec, row: Row) -> str:
+def _right_answer(task: LocalTask, row: Row) -> str:
     answer = row[task.answer]
     return str(row[task.choices][answer] if task.choices and isinstance(answer, int) else answer)
 

@@ -1,11 +1,14 @@
 """Loads a suite file with its datasets into one checked value that knows its digest.
 
 A suite is found by name among the shipped ones or by path. Nothing here asks a model: rendering for
-lm-eval is ``lm_eval_task``, judging is ``gate``.
+lm-eval is ``lm_eval_task``, judging is ``gate``; what a task of lm-eval's own holds, only lm-eval can tell:
+``tasks.named_tasks`` asks it.
 """
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -13,7 +16,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from eval_suites.dataset import check_rows, read_rows
-from eval_suites.suite_spec import Profile, SuiteSpec, TaskSpec
+from eval_suites.suite_spec import LocalTask, NamedTask, Profile, SuiteSpec
 from registry.digest import Digest
 from registry.errors import UsageError
 from registry.validation import did_you_mean, explain, read_yaml
@@ -25,14 +28,16 @@ SHIPPED = Path(__file__).resolve().parent
 class EvalTask:
     """A task with its dataset: absolute path, content digest, number of items, and the cluster of each.
 
-    Without ``clusters`` every item stands alone.
+    Without ``clusters`` every item stands alone. The dataset of one of lm-eval's tasks is a folder, and
+    ``texts`` are some of its prompts with their right answers.
     """
 
-    spec: TaskSpec
+    spec: LocalTask | NamedTask
     dataset: Path
     dataset_digest: Digest
     items: int
     clusters: tuple[str, ...] = ()
+    texts: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -81,22 +86,51 @@ class Suite:
         return Suite(spec, tuple(replace(task, spec=judged) for task, judged in tasks))
 
 
-def load_suite(path: Path) -> Suite:
-    """Read and check a suite file and its datasets; raises UsageError with the path of each wrong key."""
+Reader = Callable[[NamedTask], EvalTask]
+"""What a task of lm-eval's comes to."""
+
+
+def _unread(task: NamedTask) -> EvalTask:
+    raise UsageError(
+        f"the task {task.name!r} is lm-eval's, and its dataset is not here",
+        why="only a command that may fetch it and ask lm-eval can tell what it holds",
+    )
+
+
+def load_suite(path: Path, read: Reader = _unread) -> Suite:
+    """Read and check a suite file and its datasets; raises UsageError with the path of each wrong key.
+
+    Without ``read`` a suite with tasks of lm-eval's is refused.
+    """
+    spec = read_suite(path)
+    tasks = tuple(
+        read(task) if isinstance(task, NamedTask) else _load_task(task, path.parent) for task in spec.tasks
+    )
+    for task in tasks:
+        _check_room(task, path)
+    return Suite(spec, tasks)
+
+
+def read_suite(path: Path) -> SuiteSpec:
+    """What is written in a suite file, its datasets unread; raises UsageError as ``load_suite``."""
     written = read_yaml(path)
     try:
-        spec = SuiteSpec.model_validate(written)
+        return SuiteSpec.model_validate(written)
     except ValidationError as error:
         raise explain(error, SuiteSpec, str(path)) from None
-    return Suite(spec, tuple(_load_task(task, path) for task in spec.tasks))
 
 
 def find_suite(name_or_path: str, relative_to: Path | None = None) -> Suite:
-    """The shipped suite of this name, else the suite file at this path (against ``relative_to``)."""
+    """The shipped suite of this name, else the suite file at this path, loaded; raises UsageError."""
+    return load_suite(suite_path(name_or_path, relative_to))
+
+
+def suite_path(name_or_path: str, relative_to: Path | None = None) -> Path:
+    """The file of the shipped suite of this name, else this path (against ``relative_to``)."""
     if _is_path(name_or_path):
-        return load_suite((relative_to or Path()) / name_or_path)
+        return (relative_to or Path()) / name_or_path
     if name_or_path in shipped_suites():
-        return load_suite(SHIPPED / f"{name_or_path}.yaml")
+        return SHIPPED / f"{name_or_path}.yaml"
     raise UsageError(
         f"no suite is called {name_or_path!r}",
         why=did_you_mean(name_or_path, shipped_suites()),
@@ -109,12 +143,22 @@ def shipped_suites() -> list[str]:
     return sorted(path.stem for path in SHIPPED.glob("*.yaml"))
 
 
+def _check_room(task: EvalTask, path: Path) -> None:
+    most, largest = task.spec.max_samples, max(Counter(task.clusters).values(), default=1)
+    if most is not None and most < largest:
+        raise UsageError(
+            f"{path}: the task {task.name!r} has no room for its largest cluster, {largest} items",
+            why=f"it asks {most} at most, and half a cluster is never asked",
+            next_step=f"raise its max_samples to {largest} or more",
+        )
+
+
 def _is_path(name: str) -> bool:
     return "/" in name or name.endswith((".yaml", ".yml"))
 
 
-def _load_task(spec: TaskSpec, suite_path: Path) -> EvalTask:
-    dataset = (suite_path.parent / spec.dataset).resolve()
+def _load_task(spec: LocalTask, folder: Path) -> EvalTask:
+    dataset = (folder / spec.dataset).resolve()
     rows = read_rows(dataset)
     check_rows(spec, rows, str(dataset))
     clusters = tuple(str(row[spec.cluster]) for row in rows) if spec.cluster else ()

@@ -1,22 +1,32 @@
 """The form of a suite file: what a domain owner may write, and which of it makes no sense.
 
-A suite is data, never code. A prompt is text with ``{{field}}`` placeholders and nothing else of the
-template language behind it, because lm-eval renders prompts with an unsandboxed Jinja. The rows and
-the files are left to ``dataset`` and ``suite``.
+A suite is data, never code. A task asks the rows of a file beside the suite, or is one of lm-eval's own, by
+name. A prompt is text with ``{{field}}`` placeholders and nothing else of the template language behind it,
+because lm-eval renders prompts with an unsandboxed Jinja. The rows and the files are left to ``dataset`` and
+``suite``, what lm-eval's tasks are to ``tasks.named_tasks``.
 """
 
 from __future__ import annotations
 
 import re
 from enum import StrEnum
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    model_validator,
+)
 
 STRICT_ALPHA = 0.025
 """What regulators take for one-sided tests (ICH E9, 5.5; FDA, Non-Inferiority Clinical Trials, 2016)."""
 
 PLACEHOLDER = re.compile(r"\{\{\s*([A-Za-z_][A-Za-z0-9_]*)\s*\}\}")
+_COMMIT = re.compile(r"[0-9a-f]{40}")
 _TEMPLATE_SYNTAX = re.compile(r"\{\{|\}\}|\{%|%\}|\{#|#\}")
 
 
@@ -61,41 +71,39 @@ def _check_prompt(prompt: str) -> str:
     return prompt
 
 
+def _check_commit(commit: str) -> str:
+    if not _COMMIT.fullmatch(commit):
+        raise ValueError(
+            f"must be a commit with all its 40 hex digits, not {commit!r}: a branch or a tag would be other"
+            " questions one day"
+        )
+    return commit
+
+
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")]
+Commit = Annotated[str, AfterValidator(_check_commit)]
 Prompt = Annotated[str, AfterValidator(_check_prompt)]
 
 
 class TaskSpec(BaseModel):
-    """One task of a suite file; ``smoke.yaml`` explains the fields. Scores and margins are fractions of 1."""
+    """What every task of a suite file says: its name, and how it is judged; see ``smoke.yaml``.
+
+    Scores and margins are fractions of 1.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     name: Name
-    dataset: str = Field(min_length=1)
-    kind: Kind
-    prompt: Prompt
-    choices: str | None = None
-    answer: str = "answer"
-    cluster: str | None = None
-    metric: Metric
+    metric: str
     higher_is_better: bool = True
+    cluster: str | None = None
     chance: float = Field(ge=0, le=1)
     margin: float = Field(gt=0, lt=1)
     strict_margin: float | None = Field(default=None, gt=0, lt=1)
     floor: float | None = Field(default=None, gt=0, lt=1)
     max_samples: int | None = Field(default=None, ge=1)
     few_shot: int = Field(default=0, ge=0, le=64)
-    max_tokens: int = Field(default=32, ge=1, le=4096)
-
-    @model_validator(mode="after")
-    def _check_kind(self) -> Self:
-        if self.metric is not _METRIC_OF[self.kind]:
-            raise ValueError(f"`kind: {self.kind}` is measured by `metric: {_METRIC_OF[self.kind]}`")
-        if (self.choices is not None) is not (self.kind is Kind.CHOICES):
-            raise ValueError(
-                "`choices` names the row's list of choices: for `kind: choices`, and only for it"
-            )
-        return self
+    chat: bool = False
 
     @model_validator(mode="after")
     def _check_levels(self) -> Self:
@@ -112,15 +120,62 @@ class TaskSpec(BaseModel):
         return score if self.higher_is_better else 1 - score
 
     @property
-    def strict(self) -> TaskSpec:
+    def strict(self) -> Self:
         """The task by the profile ``strict``: its own strict margin, or half the margin."""
         margin = self.strict_margin or self.margin / 2
         return self.model_copy(update={"margin": margin, "strict_margin": None})
+
+
+class LocalTask(TaskSpec):
+    """A task over the rows of a file."""
+
+    metric: Metric
+    dataset: str = Field(min_length=1)
+    kind: Kind
+    prompt: Prompt
+    choices: str | None = None
+    answer: str = "answer"
+    max_tokens: int = Field(default=32, ge=1, le=4096)
+
+    @model_validator(mode="after")
+    def _check_kind(self) -> Self:
+        if self.metric is not _METRIC_OF[self.kind]:
+            raise ValueError(f"`kind: {self.kind}` is measured by `metric: {_METRIC_OF[self.kind]}`")
+        if (self.choices is not None) is not (self.kind is Kind.CHOICES):
+            raise ValueError(
+                "`choices` names the row's list of choices: for `kind: choices`, and only for it"
+            )
+        return self
 
     @property
     def prompt_fields(self) -> tuple[str, ...]:
         """The fields of a row that the prompt shows."""
         return tuple(dict.fromkeys(PLACEHOLDER.findall(self.prompt)))
+
+
+class NamedTask(TaskSpec):
+    """A task of lm-eval by its name there, over its dataset at one commit of the hub.
+
+    ``few_shot`` is written out, because lm-eval's own number differs from task to task. ``filter`` may be
+    left out where the task has a single one; ``cluster`` is a field of the dataset's rows.
+    """
+
+    lm_eval: str = Field(pattern=r"^[A-Za-z0-9][\w.:-]*$")
+    dataset_commit: Commit
+    few_shot: int = Field(ge=0, le=64)
+    filter: str | None = None
+
+
+def _form(value: Any) -> str:
+    """Which form was meant, so that a mistake in it is not told as one in the other."""
+    named = "lm_eval" in value if isinstance(value, dict) else isinstance(value, NamedTask)
+    return NamedTask.__name__ if named else LocalTask.__name__
+
+
+Task = Annotated[
+    Annotated[LocalTask, Tag(LocalTask.__name__)] | Annotated[NamedTask, Tag(NamedTask.__name__)],
+    Discriminator(_form),
+]
 
 
 class SuiteSpec(BaseModel):
@@ -132,7 +187,12 @@ class SuiteSpec(BaseModel):
     description: str = Field(min_length=1)
     alpha: float = Field(default=0.05, gt=0, lt=0.5)
     power: float = Field(default=0.8, ge=0.5, lt=1)
-    tasks: tuple[TaskSpec, ...] = Field(min_length=1)
+    tasks: tuple[Task, ...] = Field(min_length=1)
+
+    @property
+    def named(self) -> tuple[NamedTask, ...]:
+        """The tasks that are lm-eval's."""
+        return tuple(task for task in self.tasks if isinstance(task, NamedTask))
 
     @model_validator(mode="after")
     def _check_names(self) -> Self:

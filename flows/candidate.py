@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from eval_suites.suite import Suite, find_suite
+from eval_suites.suite import Suite
 from flows.promote import target_of
 from flows.spec import ReleaseSpec
 from flows.translate import plan_of, recipes_of, refuse_same, serve_config_of
@@ -17,6 +17,7 @@ from registry.version import ModelVersion, ServeConfig, release_digest
 from tasks.calibration import calibration_file, check_calibration
 from tasks.engine_choice import check_recipe
 from tasks.fetch import Fetched, fetch
+from tasks.named_tasks import open_suite
 from tasks.provenance import record_fetch
 from tasks.quantize import Quantized, check_ignored, choose
 from tasks.recipe import Recipe
@@ -54,7 +55,6 @@ class Candidate:
 
 def prepare(place: Workplace, spec: ReleaseSpec) -> Inputs:
     """The inputs; what the spec gets wrong fails before anything is downloaded, or at least quantized."""
-    suite = find_suite(spec.evaluate.suite).under(spec.evaluate.profile)
     serve = serve_config_of(spec.serve)
     recipes = tuple(recipes_of(spec.quantize))
     for recipe in recipes:
@@ -70,11 +70,13 @@ def prepare(place: Workplace, spec: ReleaseSpec) -> Inputs:
     model = spec.model
     for recipe in recipes:  # small, and a mistake there is better told before the model has come
         calibration_file(place, recipe.calibration, recipe.samples, model.token_secret)
+    suite = open_suite(place, spec.evaluate.suite, spec.evaluate.allow_code, model.token_secret)
+    judged = suite.under(spec.evaluate.profile)
     source = fetch(place, model.uri, model.revision or "main", model.licences, model.token_secret)
     record_fetch(place, source)
     _check_fit(place, source.manifest, recipes, spec.serve.gpu_class)
     installed = install_runtime(place)
-    return Inputs(spec, suite, serve, recipes, source, installed, _live(place, spec))
+    return Inputs(spec, judged, serve, recipes, source, installed, _live(place, spec))
 
 
 def _check_fit(place: Workplace, source: Manifest, recipes: Sequence[Recipe], gpu_class: str) -> None:

@@ -20,6 +20,7 @@ from pydantic import (
     model_validator,
 )
 
+from eval_suites.suite_code import CodeDigest
 from eval_suites.suite_spec import Profile
 from flows.spec_gates import Fidelity, Scan, Section
 from registry.validation import explain, read_yaml
@@ -170,6 +171,7 @@ class Evaluate(Section):
 
     suite: str = Field("smoke", description="name under eval_suites/, or the path of a suite file")
     profile: Profile = Field(Profile.STANDARD, description="strict: half the margins, alpha at most 0.025")
+    allow_code: tuple[CodeDigest, ...] = Field((), description="suites that may run code of lm-eval")
     seed: int = Field(0, ge=0, lt=2**31, description="the same seed asks the same way")
     fidelity: Fidelity | None = Field(
         Fidelity(), description="before the suite: quantized weights against their source, token by token"

@@ -14,9 +14,11 @@ from eval_suites.lm_eval_task import render_tasks
 from eval_suites.plan import plan_of
 from eval_suites.report import EvalReport
 from eval_suites.suite import Suite
+from eval_suites.suite_spec import NamedTask
 from registry.errors import InfrastructureError
 from tasks.engine_run import run_engine
 from tasks.kept_texts import keep_texts
+from tasks.named_tasks import named_request
 from tasks.progress import report
 from tasks.serving import Endpoint, Served
 from tasks.workplace import Workplace
@@ -58,6 +60,11 @@ def ask_suite(
         "model": endpoint.model,
         "tokenizer_dir": str(endpoint.folder),
         "tasks_dir": str(_write_tasks(folder / "tasks", suite)),
+        "named": [
+            named_request(task.spec, task.dataset) for task in suite.tasks if isinstance(task.spec, NamedTask)
+        ],
+        "chat": [task.name for task in suite.tasks if task.spec.chat],
+        "chat_template": served.serve.chat_template,
         "looks": plan.looks[so_far.looks :],
         "looks_dir": str(folder),
         "enough": str(enough),

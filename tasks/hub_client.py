@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import logging
 import math
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -144,7 +145,9 @@ def _explain_answer(
         return UsageError(
             f"{repo_id} has no revision {revision!r}",
             why=f"{endpoint} answered {status}",
-            next_step="name a branch, a tag or a commit of that repository",
+            next_step="correct the commit: it is not one of that repository's"
+            if re.fullmatch(r"[0-9a-f]{40}", revision)
+            else "name a branch, a tag or a commit of that repository",
         )
     unknown = status == 401 or (status == 404 and not listed)  # not every hub says what it does not know
     if isinstance(error, errors.RepositoryNotFoundError) or unknown:

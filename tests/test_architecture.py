@@ -233,7 +233,7 @@ def test_engines_are_programs() -> None:
     assert used == {*shared}
     assert {path.stem for path in ENGINES} - {*shared} == {
         *("awq_autoawq", "evaluate_lm_eval", "load_vllm_cpu"),
-        *("quantize_llmcompressor", "serve_vllm_cpu", "train_quickstart"),
+        *("quantize_llmcompressor", "read_lm_eval", "serve_vllm_cpu", "train_quickstart"),
     }
 
 

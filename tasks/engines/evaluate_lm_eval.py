@@ -1,11 +1,13 @@
 # /// script
 # requires-python = ">=3.11,<3.13"
-# dependencies = ["lm-eval[api]==0.4.13", "transformers==5.17.0"]
+# dependencies = ["lm-eval[api,longbench]==0.4.13", "transformers==5.17.0"]
 # ///
 """Asks a running server the items of a suite through lm-eval, batch after batch, until it is told: enough.
 
 Request: ``base_url`` (of /v1/completions), ``model`` (the served name), ``tokenizer_dir``, ``tasks_dir``
-(lm-eval task files), ``looks`` (a list of task -> doc_ids), ``looks_dir``, ``enough`` (a path),
+(lm-eval task files), ``named`` (lm-eval's own tasks, as ``lm_eval_tasks.build`` takes them, with ``filter`` and
+``metric``), ``chat`` (names of tasks that are asked through the chat template), ``chat_template`` (its text, or
+null for the tokenizer's own), ``looks`` (a list of task -> doc_ids), ``looks_dir``, ``enough`` (a path),
 ``max_length`` (tokens, the server's), ``num_concurrent``, ``batch_size``, ``seed``. After each look a file
 with its samples is in ``looks_dir``, and one with their texts (gzip of a JSON object per line); a line
 ``{"look": PATH, "texts": PATH}`` says so. Once the file ``enough`` is there, no other look begins. Result:
@@ -20,7 +22,6 @@ import gzip
 import json
 import logging
 import math
-import os
 import tempfile
 import urllib.request
 from collections.abc import Awaitable
@@ -28,6 +29,7 @@ from pathlib import Path
 from typing import Any
 
 from engine_protocol import EngineError, progress, serve_request, versions, write_result
+from lm_eval_tasks import build, isolate
 
 PACKAGES = ("lm_eval", "transformers")
 SCORED = ("task", "doc_id", "doc_hash", "prompt_hash", "value")
@@ -40,7 +42,7 @@ def evaluate(request: dict[str, Any]) -> dict[str, Any]:
     check_server(request["base_url"])
     progress(0.0, "loading the evaluator")
     with tempfile.TemporaryDirectory(prefix="lm-eval-") as scratch:
-        isolate(scratch)
+        isolate(scratch, request["base_url"])
         looks = ask_looks(request, Asking(request))
     return {"versions": versions(PACKAGES), "looks": looks}
 
@@ -77,21 +79,6 @@ def check_server(base_url: str) -> None:
         ) from error
 
 
-def isolate(scratch: str) -> None:
-    """Keep lm-eval off the network, off the user's caches, and from sending a key it finds lying about."""
-    os.environ.update(
-        HF_HOME=scratch,
-        HF_HUB_OFFLINE="1",
-        HF_DATASETS_OFFLINE="1",
-        HF_EVALUATE_OFFLINE="1",
-        TRANSFORMERS_OFFLINE="1",
-        TOKENIZERS_PARALLELISM="false",
-        DISABLE_MULTIPROC="1",
-    )
-    for name in ("OPENAI_API_KEY", "HF_DATASETS_CACHE", "HF_HUB_CACHE"):
-        os.environ.pop(name, None)
-
-
 class Asking:
     """lm-eval with the server's client and the tasks loaded once; raises EngineError as its parts do.
 
@@ -106,30 +93,50 @@ class Asking:
         logging.getLogger("lm_eval").setLevel(logging.WARNING)
         self.done, self.share = 0.0, 1.0
         api_models.tqdm_asyncio = self  # in place of its bar
-        self._seed = request["seed"]
-        self._tasks = TaskManager(include_path=request["tasks_dir"], include_defaults=False)
-        check_tasks(request, self._tasks.all_tasks)
+        self._seed, self._chat = request["seed"], set(request["chat"])
+        self._named = {asked["name"]: asked for asked in request["named"]}
+        self._manager = TaskManager(include_path=request["tasks_dir"], include_defaults=False)
+        check_tasks(request, [*self._manager.all_tasks, *self._named])
+        self._tasks = self._manager.load(self._manager.all_tasks)["tasks"]
+        self._tasks |= {name: build(asked) for name, asked in self._named.items()}
         self._model = get_model("local-completions").create_from_arg_obj(
             model_arguments(request), {"batch_size": request["batch_size"]}
         )
+        use_template(self._model.tokenizer, request)
+        check_room(self._tasks, request["max_length"], self._model._max_gen_toks)
 
     def samples(self, look: dict[str, list[int]]) -> list[dict[str, Any]]:
         """What each of these items scored, with its texts."""
+        chat = {task: ids for task, ids in look.items() if task in self._chat}
+        plain = {task: ids for task, ids in look.items() if task not in self._chat}
+        return [*self._asked(plain, chat=False), *self._asked(chat, chat=True)]
+
+    def _asked(self, look: dict[str, list[int]], *, chat: bool) -> list[dict[str, Any]]:
         import lm_eval
 
+        if not look:
+            return []
         results = lm_eval.simple_evaluate(
             model=self._model,
-            tasks=list(look),
-            task_manager=self._tasks,
-            samples=look,
+            tasks=[self._tasks[name] for name in look],
+            task_manager=self._manager,
+            # lm-eval asks them in the dataset's order, and takes it for this one.
+            samples={name: sorted(ids) for name, ids in look.items()},
             bootstrap_iters=0,  # no standard errors: the gate pairs items itself
             log_samples=True,
+            apply_chat_template=chat,
             random_seed=self._seed,
             numpy_random_seed=self._seed,
             torch_random_seed=self._seed,
             fewshot_random_seed=self._seed,
+            confirm_run_unsafe_code=True,  # allowed by the suite's digest, or not in the request
         )
-        return [sample_of(name, sample) for name in look for sample in results["samples"][name]]
+        return [
+            sample_of(name, sample, self._named.get(name, {}).get("metric"))
+            for name in look
+            for sample in results["samples"][name]
+            if self._named.get(name, {}).get("filter") in (None, sample["filter"])
+        ]
 
     async def gather(self, *tasks: Awaitable[Any], desc: str) -> list[Any]:
         """The tasks' results in their order, as ``asyncio.gather`` gives them, and a line now and then."""
@@ -161,6 +168,21 @@ def check_tasks(request: dict[str, Any], known: list[str]) -> None:
         )
 
 
+def check_room(tasks: dict[str, Any], max_length: int, usual: int) -> None:
+    """Raises EngineError (config) where answers leave no room for prompts: lm-eval would cut them to nothing.
+
+    ``usual`` is how many tokens an answer may have where its task says nothing.
+    """
+    for name, task in tasks.items():
+        longest = (task.config.generation_kwargs or {}).get("max_gen_toks", usual)
+        if task.OUTPUT_TYPE == "generate_until" and longest >= max_length:
+            raise EngineError(
+                "config",
+                f"The task {name} writes up to {longest} tokens, and the server takes {max_length} in all",
+                next_step="raise serve.max_model_len, or choose a suite with shorter answers",
+            )
+
+
 def model_arguments(request: dict[str, Any]) -> dict[str, Any]:
     """What lm-eval's completions client is told about the server."""
     return {
@@ -177,12 +199,33 @@ def model_arguments(request: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def sample_of(task: str, sample: dict[str, Any]) -> dict[str, Any]:
-    """One item as the gate pairs it and people read it.
+def use_template(tokenizer: Any, request: dict[str, Any]) -> None:
+    """Ask with the template that is served; raises EngineError (config) where there is none to ask with."""
+    if request["chat_template"] is not None:
+        tokenizer.chat_template = request["chat_template"]
+    if request["chat"] and not tokenizer.chat_template:
+        raise EngineError(
+            "config",
+            f"{', '.join(request['chat'])} is asked as a chat, and the model has no chat template",
+            next_step="name one under serve.chat_template, or choose a suite without `chat: true`",
+        )
+
+
+def sample_of(task: str, sample: dict[str, Any], metric: str | None = None) -> dict[str, Any]:
+    """One item as the gate pairs it and people read it, by its only metric or this one; raises EngineError (config).
 
     A value that is no finite number becomes null, for the gate to see. Of a long prompt the end is kept.
     """
-    value = float(sample[sample["metrics"][0]])
+    metric = metric or sample["metrics"][0]
+    try:
+        value = float(sample[metric])
+    except (TypeError, KeyError):
+        raise EngineError(
+            "config",
+            f"the metric {metric} of {task} gives no number per item",
+            why=f"each item has {', '.join(sample['metrics'])}",
+            next_step="choose another metric in the suite",
+        ) from None
     return {
         "task": task,
         "doc_id": sample["doc_id"],

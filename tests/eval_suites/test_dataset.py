@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from eval_suites.dataset import check_rows, read_rows, render
-from eval_suites.suite_spec import TaskSpec
+from eval_suites.suite_spec import LocalTask
 from registry.errors import UsageError
 
 CHOICES: dict[str, Any] = {
@@ -37,15 +37,15 @@ def row(**changes: Any) -> dict[str, Any]:
 def refusal(rows: list[Mapping[str, Any]], **task: Any) -> str:
     """What is said about these rows."""
     with pytest.raises(UsageError) as caught:
-        check_rows(TaskSpec.model_validate({**CHOICES, **task}), rows, "t.jsonl")
+        check_rows(LocalTask.model_validate({**CHOICES, **task}), rows, "t.jsonl")
     return str(caught.value)
 
 
 def test_sound_rows_pass_with_fields_of_the_owner() -> None:
     """Answers by index or by text; what the task does not use is not looked at."""
-    check_rows(TaskSpec.model_validate(CHOICES), [row(id=1), row(q="Grass is", a=1, note=None)], "t.jsonl")
-    check_rows(TaskSpec.model_validate(CHOICES), [row(a="blue")], "t.jsonl")
-    check_rows(TaskSpec.model_validate(GENERATE), [row(a="blue")], "t.jsonl")
+    check_rows(LocalTask.model_validate(CHOICES), [row(id=1), row(q="Grass is", a=1, note=None)], "t.jsonl")
+    check_rows(LocalTask.model_validate(CHOICES), [row(a="blue")], "t.jsonl")
+    check_rows(LocalTask.model_validate(GENERATE), [row(a="blue")], "t.jsonl")
 
 
 @pytest.mark.parametrize(
@@ -91,20 +91,12 @@ def test_a_chance_above_guessing_is_refused_where_less_is_better() -> None:
     """There it is the lower score that shows that a model knows something."""
     bad = {"higher_is_better": False}
     assert "chance 0.9 is worse than what guessing" in refusal([row()], chance=0.9, **bad)
-    check_rows(TaskSpec.model_validate({**CHOICES, **bad, "chance": 0.5}), [row()], "t.jsonl")
-
-
-def test_max_samples_has_room_for_a_whole_cluster() -> None:
-    """Half a passage is never asked."""
-    rows = [row(q=f"{n} is", page=n // 3) for n in range(6)]
-    said = refusal(rows, max_samples=2, cluster="page")
-    assert "max_samples 2 has no room for the largest cluster, 3 items" in said
-    check_rows(TaskSpec.model_validate({**CHOICES, "max_samples": 3, "cluster": "page"}), rows, "t.jsonl")
+    check_rows(LocalTask.model_validate({**CHOICES, **bad, "chance": 0.5}), [row()], "t.jsonl")
 
 
 def test_a_third_may_be_written_as_033() -> None:
     """Two digits are precise enough for a chance."""
-    check_rows(TaskSpec.model_validate({**CHOICES, "chance": 0.33}), [row(c=["x", "y", "z"])], "t.jsonl")
+    check_rows(LocalTask.model_validate({**CHOICES, "chance": 0.33}), [row(c=["x", "y", "z"])], "t.jsonl")
 
 
 def test_answers_of_two_types_are_refused() -> None:
@@ -159,5 +151,5 @@ def test_rows_are_read_as_written(
 
 def test_a_prompt_shows_the_rows_text_as_it_is() -> None:
     """Braces in a row are not a template."""
-    task = TaskSpec.model_validate({**CHOICES, "prompt": "Q: {{ q }}\nA:"})
+    task = LocalTask.model_validate({**CHOICES, "prompt": "Q: {{ q }}\nA:"})
     assert render(task, row(q="{{x}} {% y")) == "Q: {{x}} {% y\nA:"

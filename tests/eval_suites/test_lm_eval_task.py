@@ -14,7 +14,7 @@ import uv
 import yaml
 
 from eval_suites.dataset import read_rows, render
-from eval_suites.lm_eval_task import render_task, render_tasks
+from eval_suites.lm_eval_task import render_tasks
 from eval_suites.suite import Suite, load_suite
 
 ROOT = Path(__file__).parents[2]
@@ -79,14 +79,20 @@ def suite() -> Suite:
     return load_suite(EXAMPLE)
 
 
+def rendered(suite: Suite, number: int) -> str:
+    """The text of one of its tasks."""
+    task = suite.tasks[number]
+    return render_tasks(suite)[f"{task.name}.yaml"]
+
+
 def test_a_choices_task_is_rendered_as_pinned(suite: Suite) -> None:
     """The whole text, so that a change of what is asked is seen in review."""
-    assert render_task(suite.tasks[0]) == CHOICES.replace("DATASET", str(suite.tasks[0].dataset))
+    assert rendered(suite, 0) == CHOICES.replace("DATASET", str(suite.tasks[0].dataset))
 
 
 def test_a_generate_task_decodes_one_line_greedily(suite: Suite) -> None:
     """One filter and one metric, so that a sample has one value."""
-    task = yaml.safe_load(render_task(suite.tasks[1]))
+    task = yaml.safe_load(rendered(suite, 1))
     assert task["output_type"] == "generate_until"
     assert task["doc_to_text"] == "Q: {{question}}\nA:"
     assert task["generation_kwargs"] == {
@@ -112,7 +118,7 @@ def test_prompts_with_any_text_survive_the_rendering(suite: Suite) -> None:
     """Quotes, colons and letters outside ASCII are data to YAML too."""
     prompt = "Größe: \"{{question}}\" # 'no' comment\n\n{{answer}}:"
     task = replace(suite.tasks[0], spec=suite.tasks[0].spec.model_copy(update={"prompt": prompt}))
-    assert yaml.safe_load(render_task(task))["doc_to_text"] == prompt
+    assert yaml.safe_load(rendered(replace(suite, tasks=(task,)), 0))["doc_to_text"] == prompt
 
 
 @pytest.mark.e2e

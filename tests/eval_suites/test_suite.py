@@ -6,17 +6,37 @@ import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from runpy import run_path
 from typing import Any
 
 import pytest
 import yaml
 
-from eval_suites.suite import SHIPPED, Suite, find_suite, load_suite, shipped_suites
-from eval_suites.suite_spec import Profile, SuiteSpec, TaskSpec
+from eval_suites.suite import (
+    SHIPPED,
+    EvalTask,
+    Suite,
+    find_suite,
+    load_suite,
+    read_suite,
+    shipped_suites,
+    suite_path,
+)
+from eval_suites.suite_spec import LocalTask, NamedTask, Profile, SuiteSpec
 from registry.digest import Digest
 from registry.errors import UsageError
 
 EXAMPLES = Path(__file__).parents[1] / "fixtures" / "suites"
+NAMED: dict[str, Any] = {
+    "name": "arc",
+    "lm_eval": "arc_challenge",
+    "dataset_commit": "a" * 40,
+    "few_shot": 0,
+    "metric": "acc",
+    "chance": 0.25,
+    "margin": 0.03,
+}
+DIGEST = Digest("0" * 64)
 Edit = Callable[[dict[str, Any]], object]
 
 
@@ -58,16 +78,45 @@ def test_the_example_loads_with_its_datasets() -> None:
 def test_the_smoke_suite_documents_every_key() -> None:
     """Those it does not need are there as comments."""
     text = (SHIPPED / "smoke.yaml").read_text()
-    keys = {*SuiteSpec.model_fields, *TaskSpec.model_fields}
+    keys = {*SuiteSpec.model_fields, *LocalTask.model_fields}
     assert {key for key in keys if not re.search(rf"^[ #-]*{key}:", text, re.MULTILINE)} == set()
 
 
-@pytest.mark.parametrize("name", shipped_suites())
+OFFLINE = ("chat", "code", "quickstart", "smoke")
+
+
+def test_what_is_shipped() -> None:
+    """Those over rows of our own ask nothing of the network."""
+    offline = [name for name in shipped_suites() if not read_suite(suite_path(name)).named]
+    assert tuple(offline) == OFFLINE
+    assert {"knowledge", "long_context", "reasoning", "safety"} < {*shipped_suites()}
+
+
+@pytest.mark.parametrize("name", OFFLINE)
 def test_every_shipped_suite_is_found_by_its_name(name: str) -> None:
     """A suite in the package folder is a file and nothing else; it has the items it needs."""
     suite = find_suite(name)
     assert suite.name == name
     assert all(task.items >= 600 for task in suite.tasks)
+
+
+@pytest.mark.parametrize("name", [name for name in shipped_suites() if name not in OFFLINE])
+def test_shipped_tasks_of_lm_eval_are_pinned_with_their_source(name: str) -> None:
+    """By a commit that somebody else can find too; loading one needs the network and lm-eval."""
+    spec = read_suite(suite_path(name))
+    assert (spec.name, len(spec.named)) == (name, len(spec.tasks))
+    assert "pinned by" in suite_path(name).read_text()
+    with pytest.raises(UsageError, match="is lm-eval's, and its dataset is not here"):
+        find_suite(name)
+
+
+@pytest.mark.parametrize("suite", ["chat", "code"])
+def test_shipped_rows_are_what_their_program_writes(suite: str, tmp_path: Path) -> None:
+    """Nobody edited them by hand."""
+    program = run_path(str(SHIPPED.parent / "scripts" / f"make_{suite}_suite.py"))
+    program["main"].__globals__["OUTPUT"] = tmp_path / "rows.jsonl"
+    program["main"]()
+    assert (tmp_path / "rows.jsonl").read_bytes() == (SHIPPED / f"{suite}.jsonl").read_bytes()
 
 
 def test_a_suite_is_found_by_path_relative_to_the_spec() -> None:
@@ -116,6 +165,16 @@ def test_an_unknown_name_lists_what_exists(tmp_path: Path) -> None:
         (
             lambda s: s["tasks"][0].update(prompt="{{question.__class__}}"),
             "not '{{': a suite carries no code",
+        ),
+        (
+            lambda s: s["tasks"].append(NAMED | {"dataset_commit": "main"}),
+            "tasks[2].dataset_commit: must be a",
+        ),
+        (lambda s: s["tasks"].append(NAMED | {"promt": "x"}), "tasks[2].promt: unknown key"),
+        (lambda s: s["tasks"].append({**NAMED, "few_shot": None}), "tasks[2].few_shot: input should be"),
+        (
+            lambda s: s["tasks"].append({k: NAMED[k] for k in NAMED if k != "few_shot"}),
+            "tasks[2].few_shot: is",
         ),
         (lambda s: s.update(tasks=[]), "tasks: tuple should have at least 1 item"),
     ],
@@ -201,3 +260,12 @@ def test_a_suite_is_a_value(folder: Path) -> None:
     suites: list[Suite] = [load_suite(EXAMPLES / "example.yaml"), load_suite(folder / "example.yaml")]
     assert len({suite.digest for suite in suites}) == 1
     assert SHIPPED.name == "eval_suites"
+
+
+def test_max_samples_has_room_for_a_whole_cluster(folder: Path) -> None:
+    """Half a passage is never asked, whoever brings the rows."""
+    task = EvalTask(NamedTask.model_validate({**NAMED, "max_samples": 2}), folder, DIGEST, 6, (*"aaabbb",))
+    path = folder / "named.yaml"
+    path.write_text(yaml.safe_dump({"name": "named", "description": "x", "tasks": [NAMED]}))
+    with pytest.raises(UsageError, match="no room for its largest cluster, 3 items"):
+        load_suite(path, lambda _task: task)

@@ -102,7 +102,7 @@ def test_missing_result_is_an_error(tmp_path: Path) -> None:
 
 def test_engine_digest_covers_its_program() -> None:
     """Cached results of one engine are not those of another."""
-    names = ("awq_autoawq", "evaluate_lm_eval", "train_quickstart", "serve_vllm_cpu")
+    names = ("awq_autoawq", "evaluate_lm_eval", "read_lm_eval", "train_quickstart", "serve_vllm_cpu")
     assert len({engine_run.engine_digest(name) for name in names}) == len(names)
 
 

@@ -36,7 +36,7 @@ def main() -> None:
             break
         samples: list[dict[str, object]] = []
         for task, doc_ids in look.items():
-            rows = _rows(Path(request["tasks_dir"]) / f"{task}.yaml")
+            rows = _named_rows(request, task) or _rows(Path(request["tasks_dir"]) / f"{task}.yaml")
             samples += [_sample(task, i, rows[i], accuracy) for i in doc_ids]
         path = Path(request["looks_dir"]) / f"{number:04}.json"
         path.write_text(json.dumps({"samples": samples}))
@@ -52,6 +52,13 @@ def _lost(config: dict[str, Any], simulate: dict[str, Any]) -> float:
         return 0.0
     groups = str(config["quantization_config"]["group_size"])
     return float(simulate.get("lost_in_groups", {}).get(groups, simulate.get("lost", 0.0)))
+
+
+def _named_rows(request: dict[str, Any], task: str) -> list[str]:
+    """Of a task of lm-eval's: the lines of its dataset's test."""
+    folders = [Path(named["folder"]) for named in request["named"] if named["name"] == task]
+    files = [path for folder in folders for path in sorted(folder.glob("*/test-*"))]
+    return [line for path in files for line in path.read_text().splitlines()]
 
 
 def _rows(task_file: Path) -> list[str]:

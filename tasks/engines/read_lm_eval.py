@@ -1,0 +1,137 @@
+# /// script
+# requires-python = ">=3.11,<3.13"
+# dependencies = ["lm-eval[api,longbench]==0.4.13", "transformers==5.17.0"]
+# ///
+"""Says what tasks of lm-eval are, without a network: first what their files say, then what they hold.
+
+Request: ``tasks``, each with ``lm_eval``. Without ``folder`` in it nothing of a task runs, and the result has,
+in the same order, ``dataset`` and ``config`` (the hub's names), ``own_files`` (it chooses the repository's files
+itself) and ``code`` (each place at which the task runs Python). With ``folder``, and ``name``, ``few_shot``,
+``filter``, ``metric``, ``cluster``, the task is built over that dataset and the result has ``items``, ``docs`` (a
+digest of all of them), ``clusters``, and ``texts``: some prompts with their right answers.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tempfile
+from collections.abc import Iterator
+from typing import Any
+
+from engine_protocol import EngineError, progress, serve_request, versions
+from lm_eval_tasks import build, check_dataset, code_of, isolate, written
+
+PACKAGES = ("lm_eval", "datasets")
+_TEXT = 4096  # characters of a text
+_TEXTS = 400_000  # characters of all texts: twice what the fidelity gate asks
+
+
+def read(request: dict[str, Any]) -> dict[str, Any]:
+    """What each task is; raises EngineError."""
+    progress(0.0, "loading the evaluator")
+    with tempfile.TemporaryDirectory(prefix="lm-eval-") as scratch:
+        isolate(scratch)
+        found = []
+        for number, asked in enumerate(request["tasks"]):
+            progress(number / len(request["tasks"]), f"reading {asked['lm_eval']}")
+            found.append(held(asked) if "folder" in asked else described(asked["lm_eval"]))
+    return {"versions": versions(PACKAGES), "tasks": found}
+
+
+def described(name: str) -> dict[str, Any]:
+    """What a task's file says of its data, and of the code it runs."""
+    config = written(name)
+    check_dataset(name, config)
+    kwargs = config.get("dataset_kwargs") or {}
+    return {
+        "dataset": config["dataset_path"],
+        "config": config.get("dataset_name"),
+        "own_files": any(key in kwargs for key in ("data_files", "data_dir")),
+        "code": code_of(config),
+    }
+
+
+def held(asked: dict[str, Any]) -> dict[str, Any]:
+    """What a task holds over its dataset; raises EngineError (config) for what the suite asks and it has not."""
+    task = build(asked)
+    check_asked(task, asked)
+    docs = list(task.eval_docs)
+    return {
+        "items": len(docs),
+        "docs": digest_of(docs),
+        "clusters": clusters_of(docs, asked),
+        "texts": some(text_of(task, doc) for doc in docs),
+    }
+
+
+def check_asked(task: Any, asked: dict[str, Any]) -> None:
+    """Raises EngineError (config) unless the task has the metric, the filter and enough worked examples."""
+    filters, name = [each.name for each in task._filters], asked["lm_eval"]
+    if task.OUTPUT_TYPE == "loglikelihood_rolling":
+        raise wrong(name, "measures perplexity", "that has no score per item; the fidelity gate measures it")
+    if asked["metric"] not in task.higher_is_better():
+        raise wrong(name, f"has no metric {asked['metric']}", f"it has {', '.join(task.higher_is_better())}")
+    if asked["filter"] is None and len(filters) > 1:
+        raise wrong(name, "has several filters", f"name one under `filter`: {', '.join(filters)}")
+    if asked["filter"] not in (None, *filters):
+        raise wrong(name, f"has no filter {asked['filter']}", f"it has {', '.join(filters)}")
+    examples = len(task.sampler.df) if hasattr(task, "sampler") else 0
+    if asked["few_shot"] and asked["few_shot"] >= examples:
+        raise wrong(name, f"cannot show {asked['few_shot']} worked examples", f"there are {examples}")
+
+
+def clusters_of(docs: list[dict[str, Any]], asked: dict[str, Any]) -> list[str]:
+    """What each item shares with others; nothing where the suite names no field."""
+    field = asked["cluster"]
+    if field is None:
+        return []
+    if any(field not in doc for doc in docs):
+        has = f"they have {', '.join(docs[0])}"
+        raise wrong(asked["lm_eval"], f"has items without the field {field}", has)
+    return [str(doc[field]) for doc in docs]
+
+
+def wrong(name: str, what: str, why: str) -> EngineError:
+    """The suite asks what the task has not."""
+    return EngineError("config", f"lm-eval's task {name} {what}", why=why, next_step="correct the suite")
+
+
+def digest_of(docs: list[dict[str, Any]]) -> str:
+    """The digest of all documents in their order, each hashed as lm-eval does in its samples."""
+    from lm_eval.utils import handle_non_serializable, hash_string
+
+    whole = hashlib.sha256()
+    for doc in docs:
+        text = json.dumps(doc, indent=2, default=handle_non_serializable, ensure_ascii=False)
+        whole.update(f"{hash_string(text)}\n".encode())
+    return whole.hexdigest()
+
+
+def text_of(task: Any, doc: dict[str, Any]) -> str:
+    """An item's prompt, without worked examples, and its right answer where that is a text."""
+    question, answer = task.doc_to_text(doc), task.doc_to_target(doc)
+    choices = task.doc_to_choice(doc) if task.config.doc_to_choice else []
+    if isinstance(question, int):  # the choices are the prompts
+        return f"{choices[question]}{task.config.target_delimiter}{answer}"
+    if isinstance(answer, list) and answer:
+        answer = answer[0]
+    if isinstance(answer, int) and answer < len(choices):
+        answer = choices[answer]
+    return f"{question}{task.config.target_delimiter}{answer}" if isinstance(answer, str) else question
+
+
+def some(texts: Iterator[str]) -> list[str]:
+    """As many as there is room for, drawn by their digests: the same ones each time, from all over the dataset."""
+    short = {text[:_TEXT] for text in texts if text.strip()}
+    chosen, size = [], 0
+    for text in sorted(short, key=lambda text: hashlib.sha256(text.encode()).digest()):
+        size += len(text)
+        if size > _TEXTS:
+            break
+        chosen.append(text)
+    return chosen
+
+
+if __name__ == "__main__":
+    serve_request(read)
