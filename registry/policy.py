@@ -27,12 +27,11 @@ from registry.predicates import (
     EXPORT,
     FIDELITY,
     KINDS,
-    LOAD,
+    NOUNS,
     QUALITY,
     QUANTIZE,
     RELEASE,
     ROLLOUT,
-    SBOM,
     SCAN,
     is_document,
 )
@@ -48,7 +47,6 @@ _ABSENT = {
     RELEASE: "no release has bound its evidence together",
     APPROVAL: "nobody has approved it",
 }
-_NOUNS = {FIDELITY: "fidelity gate", QUALITY: "quality gate", LOAD: "load test", SBOM: "SBOM"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -287,7 +285,7 @@ def _what(evidence: Evidence) -> str:
 
 
 def _noun(kind: str) -> str:
-    return _NOUNS.get(kind, kind)
+    return NOUNS.get(kind, kind)
 
 
 def _when(evidence: Evidence) -> str:

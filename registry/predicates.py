@@ -25,6 +25,9 @@ KINDS = frozenset(
 )
 """Every kind there is: what a key may be trusted for, and most of it a policy may ask for."""
 
+NOUNS = {FIDELITY: "fidelity gate", QUALITY: "quality gate", LOAD: "load test", SBOM: "SBOM"}
+"""What people call a kind, where that is not its name."""
+
 TEST_RESULT = "https://in-toto.io/attestation/test-result/v0.1"
 VULNS = "https://in-toto.io/attestation/vulns/v0.2"
 PROVENANCE = "https://slsa.dev/provenance/v1"

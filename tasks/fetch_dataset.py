@@ -76,7 +76,7 @@ class _Pull:
         files = [self.files[path] for path in paths]
         size = sum(file.size for file in files)
         with Transfer(
-            self._source, self._listing, self.folder, self._blobs, size, self._progress
+            self._source, self._listing, self.folder, self._blobs, size, self._progress, at_once=True
         ) as transfer:
             return transfer.take(files)
 

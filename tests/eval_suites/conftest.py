@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from eval_suites.suite import Suite, load_suite
-from eval_suites.suite_spec import SuiteSpec, TaskSpec
+from eval_suites.suite_spec import LocalTask, SuiteSpec
 
 SUITE = """\
 name: facts
@@ -39,7 +39,7 @@ def choosing(facts: Suite) -> Callable[..., Suite]:
 
     def made(**fields: Any) -> Suite:
         task = facts.tasks[0]
-        spec = TaskSpec.model_validate({**task.spec.model_dump(), **fields})
+        spec = LocalTask.model_validate({**task.spec.model_dump(), **fields})
         suite = SuiteSpec.model_validate({**facts.spec.model_dump(), "tasks": [spec]})
         return Suite(suite, (replace(task, spec=spec),))
 

@@ -12,7 +12,7 @@ from eval_suites.cost import Cost, cost_of
 from eval_suites.plan import plan_of
 from eval_suites.power import Power, power_of
 from eval_suites.suite import Suite
-from eval_suites.suite_spec import TaskSpec
+from eval_suites.suite_spec import LocalTask
 from judging.looks import boundaries
 from judging.paired import Tally
 
@@ -105,20 +105,20 @@ CHOICES = {
 
 def test_each_choice_is_a_request_with_the_prompt() -> None:
     """lm-eval asks for the likelihood of every continuation, and takes one token."""
-    task = TaskSpec.model_validate(CHOICES)
+    task = LocalTask.model_validate(CHOICES)
     assert cost_of(task, [ROW, ROW], [0, 1]) == Cost(4, round(2 * (15 + 16) / 4), 4)
     assert cost_of(task, [ROW, ROW], [0]).requests == 2
 
 
 def test_worked_examples_come_before_every_request() -> None:
     """Two of them, each a solved item and an empty line."""
-    task = TaskSpec.model_validate({**CHOICES, "few_shot": 2})
+    task = LocalTask.model_validate({**CHOICES, "few_shot": 2})
     assert cost_of(task, [ROW] * 3, [0]).prompt_tokens == round((15 + 16 + 2 * 2 * 17) / 4)
 
 
 def test_a_generated_answer_may_take_all_its_tokens() -> None:
     """Known only as a most."""
-    task = TaskSpec.model_validate(
+    task = LocalTask.model_validate(
         {**CHOICES, "kind": "generate", "choices": None, "metric": "exact_match", "max_tokens": 8}
     )
     assert cost_of(task, [{"q": "2 + 2 =", "a": "4"}] * 3, [0, 2]) == Cost(2, round(14 / 4), 16)

@@ -121,6 +121,8 @@ def test_a_score_is_the_chosen_metrics() -> None:
         "metrics": ["acc", "f1"],
         "acc": 1.0,
         "f1": (1, 0),
+        "arguments": [("a prompt", " yes")],
+        "resps": [[(-0.5, True)]],
     }
     assert asker.sample_of("facts", sample)["value"] == 1.0
     assert asker.sample_of("facts", {**sample, "f2": 0.5}, "f2")["value"] == 0.5
