@@ -20,6 +20,9 @@ class LoadSpec(BaseModel):
     tpot_p95_ms: float = Field(100, gt=0, description="time per further token that 95 % keep, at the peak")
     max_error_rate: float = Field(0.01, ge=0, lt=1, description="share of requests that may fail")
     max_ratio: float = Field(1.25, gt=1, description="how much worse than the baseline, in each of these")
+    show_batching: bool = Field(
+        False, description="serve it one request at a time as well, to show what batching gains"
+    )
     concurrency: int | None = Field(
         None, ge=1, description="requests of full length that must fit in memory; empty: serve.max_num_seqs"
     )

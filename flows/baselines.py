@@ -29,6 +29,13 @@ def measure_source(place: Workplace, candidate: Candidate, texts: Sequence[str] 
     return evaluate(place, served, inputs.suite, inputs.spec.evaluate.seed, texts, twice=True)
 
 
+def served_live(place: Workplace, inputs: Inputs, live: ModelVersion) -> Served:
+    """What is live, served as it is on the runtime that there is."""
+    return Served(
+        "production", load_manifest(place.store, live.weights_manifest), live.serve, inputs.installed
+    )
+
+
 @dataclass(frozen=True)
 class Live:
     """What is live, by the name it goes by in the report."""
@@ -48,9 +55,7 @@ def measure_live(place: Workplace, inputs: Inputs) -> Live | None:
 
 def _measured_live(place: Workplace, inputs: Inputs, live: ModelVersion) -> Live:
     """What production scores on the whole suite, on the runtime that there is."""
-    served = Served(
-        "production", load_manifest(place.store, live.weights_manifest), live.serve, inputs.installed
-    )
+    served = served_live(place, inputs, live)
     measured = evaluate(place, served, inputs.suite, inputs.spec.evaluate.seed)
     name = "production" if _same_runtime(inputs, live) else "production-on-new-runtime"
     return Live(name, measured.report)

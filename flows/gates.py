@@ -1,4 +1,4 @@
-"""The gates a candidate passes: files, answers, token probabilities, quality. The first no ends it.
+"""The gates a candidate passes: files, answers, token probabilities, quality, load. The first no ends it.
 
 Each is asked before the next costs anything: files before a server starts, answers and probabilities before
 the suite is asked, and of the suite no more than it takes to decide.
@@ -6,7 +6,7 @@ the suite is asked, and of the suite no more than it takes to decide.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
@@ -17,18 +17,20 @@ from eval_suites.flips import flips_behind
 from eval_suites.gate import is_decided, judge
 from eval_suites.gate_page import GatePage
 from eval_suites.gate_page_curves import Histogram, histogram_of
+from eval_suites.load_report import LoadReport
 from eval_suites.plan import Plan, plan_of
 from eval_suites.probe_texts import probe_texts, texts_digest
 from eval_suites.report import EvalReport
 from flows.baselines import ask_live_more, is_quantized, measure_live, measure_source
 from flows.candidate import Candidate, Inputs
+from flows.load import LoadGate, load_gate
 from flows.translate import limits_of
 from judging.verdict import Verdict
 from tasks.check_artefact import check_answers, check_artefact
 from tasks.evaluate import Judges, Measured, Probed, evaluate, keep_report
 from tasks.gate_page import with_texts
 from tasks.record import record_fidelity, record_quality, record_sanity
-from tasks.serving import Served
+from tasks.serving import Endpoint, Served
 from tasks.workplace import Workplace
 
 
@@ -52,6 +54,7 @@ class _Gates:
     wanted: _Fidelity | None
     source: Measured | None
     reports: Mapping[str, EvalReport]
+    load: LoadGate | None
 
     def sanity(self, answers: tuple[Answer, ...]) -> Verdict:
         """On files and answers."""
@@ -87,7 +90,11 @@ class _Gates:
             speaks=lambda answers: self.sanity(answers).passed,
             is_faithful=is_faithful,
             enough=lambda report: bool(self.reports) and is_decided(self.quality(report)),
+            load=self._bears,
         )
+
+    def _bears(self, report: EvalReport, endpoint: Callable[[], Endpoint]) -> LoadReport | None:
+        return self.load.ask(endpoint) if self.load and self.quality(report).passed else None
 
 
 def page_of(candidate: Candidate) -> GatePage:
@@ -117,7 +124,7 @@ def judge_candidate(place: Workplace, candidate: Candidate) -> GatePage:
             **({SOURCE: source.report} if source else {}),
             **({live.name: live.report} if live else {}),
         }
-        gates = _Gates(candidate, files, wanted, source, reports)
+        gates = _Gates(candidate, files, wanted, source, reports, load_gate(place, candidate))
         measured = _measured(place, gates)
         early = _judge_early(place, page, gates, measured)
         verdict = gates.quality(measured.report)
@@ -125,7 +132,8 @@ def judge_candidate(place: Workplace, candidate: Candidate) -> GatePage:
         if live and not is_decided(verdict):
             more = ask_live_more(place, candidate.inputs, live, measured.report)
         if more is None:
-            return judge_quality(place, early, gates, measured.report, verdict)
+            judged = judge_quality(place, early, gates, measured.report, verdict)
+            return gates.load.judge(judged, measured.load) if gates.load else judged
         live = more
 
 

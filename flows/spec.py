@@ -20,6 +20,7 @@ from pydantic import (
     model_validator,
 )
 
+from eval_suites.load_spec import LoadSpec
 from eval_suites.suite_code import CodeDigest
 from eval_suites.suite_spec import Profile
 from flows.spec_gates import Fidelity, Scan, Section
@@ -230,6 +231,7 @@ class ReleaseSpec(Section):
     quantize: Quantize
     serve: Serve = Serve()
     evaluate: Evaluate = Evaluate()
+    load: LoadSpec | None = None
     image: Image = Image()
     scan: Scan = Scan()
     registry: Registry

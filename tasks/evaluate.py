@@ -15,12 +15,13 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from eval_suites.answers import Answer
+from eval_suites.load_report import LoadReport
 from eval_suites.report import EvalReport
 from eval_suites.suite import Suite
 from eval_suites.token_logprobs import TextLogprobs
 from registry.digest import Digest
 from tasks.respondent import Respondent
-from tasks.serving import Served
+from tasks.serving import Endpoint, Served
 from tasks.workplace import Workplace
 
 _REPORT = "report"
@@ -40,11 +41,14 @@ class Measured:
     answers: tuple[Answer, ...]
     probes: tuple[Probed, ...] = ()
     report: EvalReport = field(default_factory=lambda: EvalReport({}))
+    load: LoadReport | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Judges:
     """Whether to go on: with the texts after the answers, with the suite after the texts, and with the suite.
+
+    ``load`` comes last, and brings what the server that is there bears, if anybody wants to know.
 
     Other judges than the gates take any answers and texts. A baseline is asked the whole suite.
     """
@@ -52,6 +56,7 @@ class Judges:
     speaks: Callable[[tuple[Answer, ...]], bool] = bool
     is_faithful: Callable[[tuple[Probed, ...]], bool] = lambda _probes: True
     enough: Callable[[EvalReport], bool] = lambda _report: False
+    load: Callable[[EvalReport, Callable[[], Endpoint]], LoadReport | None] = lambda _report, _endpoint: None
 
 
 ANY = Judges()
@@ -82,7 +87,8 @@ def evaluate(
         probes = tuple(model.probe(texts or (), backwards=order) for order in orders)
         if not judges.is_faithful(probes):
             return Measured(answers, probes)
-        return Measured(answers, probes, model.scores(suite, seed, judges.enough))
+        scored = model.scores(suite, seed, judges.enough)
+        return Measured(answers, probes, scored, judges.load(scored, lambda: model.endpoint))
 
 
 def keep_report(place: Workplace, release: Digest, suite: Suite, seed: int, report: EvalReport) -> None:

@@ -117,15 +117,20 @@ def record_load(
     page: GatePage,
     serve: ServeConfig,
     load: LoadSpec,
+    beside: Digest | None,
     report: LoadReport,
     verdict: Verdict,
 ) -> GatePage:
-    """Keep the load gate's verdict on a release, and what it was measured on; raises unless it passed."""
+    """Keep the load gate's verdict on a release, and what it was measured on; raises unless it passed.
+
+    ``beside`` is of the weights it was compared with.
+    """
     page = replace(page.after(LOAD, verdict), load=curves_of(load, report))
     shown = write_gate_page(place, page)
     text = load_report.to_markdown(load, report, verdict, serve.tensor_parallel_size)
     write_report(place, "load-report", text)
-    record_once(place, LOAD, page.release, verdict, load_report.to_facts(load, report))
+    facts = {**load_report.to_facts(load, report), "beside": beside and str(beside)}
+    record_once(place, LOAD, page.release, verdict, facts)
     if not verdict.passed:
         config = verdict.failure_class is FailureClass.CONFIG
         kind = UsageError if config else _GATE_ERRORS[verdict.outcome]
@@ -135,6 +140,22 @@ def record_load(
             next_step=f"open {shown}; the peak and its objectives are under load in the spec",
         )
     return page
+
+
+def load_borne(place: Workplace, release: Digest, load: LoadSpec, beside: Digest | None) -> Verdict | None:
+    """The load gate's pass of this very load beside the same weights, while it holds; else None.
+
+    Hours of load are not asked again of a release that has proved to bear it.
+    """
+    now = datetime.now(UTC)
+    found = list_evidence(place.store, release, place.trust)
+    newest = newest_of((e for e in found if e.kind == LOAD and e.signer and not misdated(e, now)), LOAD)
+    if newest is None or newest.verdict is None or not newest.verdict.passed:
+        return None
+    asked = {"load": load.model_dump(mode="json"), "beside": beside and str(beside)}
+    at, limit = dated(newest), place.policy.max_age(LOAD)
+    old = at is None or (limit is not None and now - at > limit)
+    return newest.verdict if not old and asked.items() <= newest.facts.items() else None
 
 
 def _mending(verdict: Verdict, quantized: bool) -> str:

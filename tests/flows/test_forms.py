@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -99,7 +100,7 @@ def test_no_form_asks_for_a_secret() -> None:
     """Prefect stores and shows parameters in plain text; a Secret block's name is none."""
     names = [where.lower() for flow in FLOWS for where, _ in fields(schema(flow))]
     names = [name for name in names if name != "model.token_secret"]
-    assert [name for name in names if any(word in name for word in ("token", "secret", "password"))] == []
+    assert [name for name in names if re.search("token(?!s)|secret|password", name)] == []
 
 
 def test_the_shipped_example_fits_the_form() -> None:

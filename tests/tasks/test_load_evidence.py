@@ -44,7 +44,7 @@ def test_a_load_that_was_borne_is_evidence_on_the_release(at: TinyHome, place: W
     seen = report(Behaviour(), Behaviour())
     verdict = judge_load(LOAD, seen, "source")
     for _ in range(2):
-        record_load(place, PAGE, SERVE, LOAD, seen, verdict)
+        record_load(place, PAGE, SERVE, LOAD, None, seen, verdict)
     (found,) = list_evidence(at.store, RELEASE, at.trust)
     assert (found.kind, found.verdict) == (KIND, verdict)
     assert found.facts["medians"]["candidate"]["3x"]["broken_rate"] == 0
@@ -72,7 +72,7 @@ def test_whatever_else_it_came_to_stops_the_release(
     """By whose fault it is; the evidence is kept all the same."""
     said = Finding(name="alive", outcome=outcome, message="it fell over", failure_class=failure)
     with pytest.raises(error, match=r"load gate said .*it fell over"):
-        record_load(place, PAGE, SERVE, LOAD, LoadReport(()), Verdict.of([said]))
+        record_load(place, PAGE, SERVE, LOAD, None, LoadReport(()), Verdict.of([said]))
     (found,) = list_evidence(at.store, RELEASE, at.trust)
     assert found.verdict
     assert found.verdict.outcome is outcome

@@ -1,0 +1,71 @@
+"""The load gate of a release over simulated engines: its last gate, on the server that is there."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from eval_suites import load_runs
+from registry.evidence import Evidence, list_evidence
+from registry.key_ring import load_trust
+from registry.publish import get_version
+from tests.simulators.project import Project, failed, released
+
+PEAK: dict[str, Any] = {
+    "peak_requests_per_second": 40,
+    "prompt_tokens": 8,
+    "output_tokens": 4,
+    "seconds": 0.1,
+    "max_ratio": 5,
+    "max_error_rate": 0.05,
+    "concurrency": 1,
+}
+
+
+@pytest.fixture
+def place(place: Project, monkeypatch: pytest.MonkeyPatch) -> Project:
+    """Its runs are short: what many requests tell is for the judge's own tests."""
+    monkeypatch.setattr(load_runs, "_FEWEST", 12)
+    return place.together()
+
+
+def borne(place: Project, reference: str) -> list[Evidence]:
+    """What the load gate said of a version."""
+    version = get_version(place.store, reference)
+    found = list_evidence(place.store, version.release_digest, load_trust(place.home))
+    return [evidence for evidence in found if evidence.kind == "load"]
+
+
+def runs(place: Project) -> int:
+    """How often the load generator was started in all runs of the home."""
+    return len([*place.home.runs.rglob("*load_vllm*/request.json")])
+
+
+def test_a_release_that_bears_its_load_says_so_and_is_not_asked_again(place: Project) -> None:
+    """Signed, beside its source; the evidence spares the next run the load."""
+    place.push()
+    result = released(place, load=PEAK)
+    assert result["verdicts"]["load"] == "pass"
+    (said,) = borne(place, result["version"])
+    assert {*said.facts["medians"]} == {"candidate", "source"}
+    assert runs(place) == 1
+    again = released(place, load=PEAK)
+    assert again["verdicts"] == result["verdicts"]
+    assert runs(place) == 1
+
+
+def test_a_candidate_slower_than_its_source_is_rejected(place: Project) -> None:
+    """It answers as well, but users would wait."""
+    place.push(serve_quantized=["--ttft", "0.6"])
+    code, error = failed(place, load=PEAK)
+    assert (code, error["kind"]) == (10, "GateFailed")
+    assert "ttft_p95 at 1x" in error["why"]
+
+
+def test_what_does_not_fit_is_told_before_any_load(place: Project) -> None:
+    """A request longer than the server takes is the spec's mistake."""
+    place.push()
+    code, error = failed(place, load={**PEAK, "prompt_tokens": 100_000})
+    assert (code, runs(place)) == (2, 0)
+    assert "100000" in error["why"].replace(",", "").replace(" ", "")
