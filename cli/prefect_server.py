@@ -15,6 +15,9 @@ import urllib.error
 import urllib.request
 from contextlib import ExitStack
 from pathlib import Path
+from urllib.parse import urlsplit
+
+import httpx
 
 from cli import prefect_settings
 from cli.display import say
@@ -42,6 +45,8 @@ def connect() -> None:
     from prefect.settings import get_current_settings
 
     settings = get_current_settings()
+    if settings.api.url:
+        _check(settings.api.url)
     if settings.api.url or not settings.server.ephemeral.enabled:
         return
     say("Starting a Prefect server for this command (PREFECT_API_URL names one that stays).")
@@ -56,6 +61,28 @@ def connect() -> None:
     _await_answer(server, port, settings.server.ephemeral.startup_timeout_seconds, log_file)
     os.environ["PREFECT_API_URL"] = f"http://127.0.0.1:{port}/api"
     prefect.context.refresh_global_settings_context()
+
+
+def _check(url: str) -> None:
+    """Flows would try for minutes, and end in a traceback."""
+    from prefect.client.orchestration import get_client
+
+    try:
+        with get_client(sync_client=True) as client:
+            problem = client.api_healthcheck()
+    except (RuntimeError, httpx.HTTPError) as error:
+        problem = error
+    if problem:
+        raise InfrastructureError(
+            f"the Prefect server at {_without_password(url)} does not answer as one",
+            why=str(problem).replace(url, _without_password(url)),
+            next_step="start it or correct PREFECT_API_URL; without that a command starts a server of its own",
+        ) from problem
+
+
+def _without_password(url: str) -> str:
+    host = urlsplit(url).netloc.rpartition("@")[2]
+    return urlsplit(url)._replace(netloc=host).geturl()
 
 
 def _await_answer(server: BackgroundProcess, port: int, seconds: float, log_file: Path) -> None:

@@ -8,6 +8,7 @@ import signal
 import socket
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -81,3 +82,14 @@ def test_a_server_that_does_not_start_is_said(place: Project, monkeypatch: pytes
     assert (code, error["kind"]) == (40, "InfrastructureError")
     assert "the Prefect server of this command ended before it answered" in error["what"]
     assert "PREFECT_API_URL" in error["next"]
+
+
+@pytest.mark.parametrize("url", ["http://me:secret@127.0.0.1:9/api", "no-url"])
+def test_a_named_server_that_does_not_answer_is_said(place: Project, url: str) -> None:
+    """Before any flow is begun, and without what its address may hold."""
+    code, out, err = replace(place, api_url=url).command("reconcile", "--json")
+    error = json.loads(out.splitlines()[-1])["error"]
+    assert (code, error["kind"]) == (40, "InfrastructureError")
+    assert "does not answer as one" in error["what"]
+    assert "PREFECT_API_URL" in error["next"]
+    assert "secret" not in out + err
