@@ -76,7 +76,7 @@ def _check(url: str) -> None:
         raise InfrastructureError(
             f"the Prefect server at {_without_password(url)} does not answer as one",
             why=str(problem).replace(url, _without_password(url)),
-            next_step="start it or correct PREFECT_API_URL; without that a command starts a server of its own",
+            next_step="start it, or correct PREFECT_API_URL; without that a command has a server of its own",
         ) from problem
 
 
