@@ -48,9 +48,8 @@ class Measured:
 class Judges:
     """Whether to go on: with the texts after the answers, with the suite after the texts, and with the suite.
 
-    ``load`` comes last, and brings what the server that is there bears, if anybody wants to know.
-
-    Other judges than the gates take any answers and texts. A baseline is asked the whole suite.
+    Other judges than the gates take any answers and texts. A baseline is asked the whole suite. ``load``
+    comes last, and asks the server that is up what it bears, where anybody wants to know.
     """
 
     speaks: Callable[[tuple[Answer, ...]], bool] = bool

@@ -71,13 +71,7 @@ def record_sanity(
     prompts = {"prompts": str(prompts_digest())} if asked else {}
     record_once(place, SANITY, page.release, verdict, {"source": str(source), **prompts})
     if not verdict.passed:
-        config = verdict.failure_class is FailureClass.CONFIG
-        kind = UsageError if config else _GATE_ERRORS[verdict.outcome]
-        raise kind(
-            f"the sanity gate said {verdict.outcome} of the quantized weights; nothing was published",
-            why="; ".join(verdict.reasons()),
-            next_step=f"open {shown}; {_mending(verdict, quantized)}",
-        )
+        raise _refusal("the sanity gate", verdict, f"open {shown}; {_mending(verdict, quantized)}")
     return page
 
 
@@ -94,14 +88,7 @@ def record_fidelity(
     facts = {"source": str(source), "texts": str(texts), "limits": asdict(limits)}
     record_once(place, FIDELITY, page.release, verdict, facts)
     if not verdict.passed:
-        by_class: dict[FailureClass | None, type[HeadgateError]]
-        by_class = {FailureClass.MODEL: GateFailed, FailureClass.CONFIG: UsageError}
-        kind = by_class.get(verdict.failure_class, _GATE_ERRORS[verdict.outcome])
-        raise kind(
-            f"the fidelity gate said {verdict.outcome} of the quantized weights; nothing was published",
-            why="; ".join(verdict.reasons()),
-            next_step=f"open {shown}; {_FIDELITY_NEXT[verdict.outcome]}",
-        )
+        raise _refusal("the fidelity gate", verdict, f"open {shown}; {_FIDELITY_NEXT[verdict.outcome]}")
     return page
 
 
@@ -132,13 +119,8 @@ def record_load(
     facts = {**load_report.to_facts(load, report), "beside": beside and str(beside)}
     record_once(place, LOAD, page.release, verdict, facts)
     if not verdict.passed:
-        config = verdict.failure_class is FailureClass.CONFIG
-        kind = UsageError if config else _GATE_ERRORS[verdict.outcome]
-        raise kind(
-            f"the load gate said {verdict.outcome}; nothing was published",
-            why="; ".join(verdict.reasons()),
-            next_step=f"open {shown}; the peak and its objectives are under load in the spec",
-        )
+        peak = "the peak and its objectives are under load in the spec"
+        raise _refusal("the load gate", verdict, f"open {shown}; {peak}")
     return page
 
 
@@ -167,6 +149,15 @@ def _mending(verdict: Verdict, quantized: bool) -> str:
     if any(f.name == OTHER_TENSORS and f.outcome is Outcome.FAIL for f in verdict.findings):
         return "what is lost of other tensors no recipe brings back: take it out of the source"
     return "another recipe or engine under quantize may do better"
+
+
+def _refusal(gate: str, verdict: Verdict, next_step: str) -> HeadgateError:
+    """The error of a gate that did not pass: whose fault it is comes before what it was."""
+    by_class: dict[FailureClass | None, type[HeadgateError]]
+    by_class = {FailureClass.MODEL: GateFailed, FailureClass.CONFIG: UsageError}
+    kind = by_class.get(verdict.failure_class, _GATE_ERRORS[verdict.outcome])
+    said = f"{gate} said {verdict.outcome}; nothing was published"
+    return kind(said, why="; ".join(verdict.reasons()), next_step=next_step)
 
 
 def record_scan(place: Workplace, release: Digest, scanned: Scanned) -> None:
