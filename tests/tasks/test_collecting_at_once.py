@@ -77,7 +77,7 @@ def test_live_versions_keep_every_byte_beside_publishers_and_killed_collectors(t
     at = tiny_home(tmp_path / "home")
     for number in range(4):
         release(at, weights=_weights(number))
-    _start(time.sleep, 0).join()  # the server that forks has imported everything: seconds, on a loaded machine
+    _start(time.sleep, 0).join()  # until what forks has imported everything: it may take seconds
     pem, ends = at.signer.to_pem(), time.time() + _SECONDS
     publishers = [_start(_publish, at.home.root, pem, seed, ends) for seed in range(2)]
     chance, killed = random.Random(7), 0
