@@ -110,10 +110,14 @@ class LiveVersions:
 
 
 def _whole(moves: list[Move]) -> list[Move]:
-    """The moves, when none is missing: a lost one may have named a version to keep."""
-    for (name, gpu_class), log in groupby(moves, key=lambda move: (move.name, move.gpu_class)):
-        numbers = [move.number for move in log]
-        if numbers != list(range(1, len(numbers) + 1)):
+    """The moves, when none is missing: a lost one may have named a version to keep.
+
+    Those that somebody who is trusted goes on without are not missing any more.
+    """
+    for (name, gpu_class), group in groupby(moves, key=lambda move: (move.name, move.gpu_class)):
+        log = [*group]
+        known = {move.number for move in log} | {n for move in log if move.signer for n in move.lost}
+        if known != {*range(1, len(known) + 1)}:
             raise _unknown(f"the alias log of {name} on {gpu_class}", LookupError("moves are missing"))
     return moves
 
