@@ -20,7 +20,7 @@ from registry.version import ModelVersion
 
 
 def named_records(store: Store, name: str) -> dict[int, set[Digest]]:
-    """Every number that an alias of a model points or pointed at, and the records it had then, where known."""
+    """Every number that an alias of a model points or pointed at, and the records that it had."""
     named: dict[int, set[Digest]] = {}
     keys = [*store.list(f"aliases/{name}/"), *store.list(f"audit/{name}/")]
     for gpu_class in {key.split("/")[2].removesuffix(".json") for key in keys}:

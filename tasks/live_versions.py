@@ -82,7 +82,7 @@ class LiveVersions:
         trust = self.place.trust
         aliases = all_aliases(store, trust)
         names = sorted({name for name, _ in aliases})
-        moves = [move for name in names for move in _whole(history(store, trust, name))]
+        moves = [move for name in names for move in _kept(store, _whole(history(store, trust, name)))]
         revisions = [spec.revision for spec in self._replicas]
         pins = [pin.version for pin in list_pins(store)]
         return live_versions(aliases, moves, revisions, pins, self.now, self.retention)
@@ -120,6 +120,17 @@ def _whole(moves: list[Move]) -> list[Move]:
         if known != {*range(1, len(known) + 1)}:
             raise _unknown(f"the alias log of {name} on {gpu_class}", LookupError("moves are missing"))
     return moves
+
+
+def _kept(store: Store, moves: list[Move]) -> Iterator[Move]:
+    """The moves that do not lead from a lost version which somebody goes on without: those keep nothing."""
+    given_up = {(move.name, move.gpu_class) for move in moves if move.signer and move.lost}
+    moved_to = {(move.name, move.target) for move in moves}
+    for move in moves:
+        name, number = move.name, move.before.production
+        known = not number or (name, number) in moved_to or (name, move.gpu_class) not in given_up
+        if known or find_version(store, f"{name}/{number}"):
+            yield move
 
 
 def _versions(store: Store, live: dict[str, list[str]]) -> Iterator[ModelVersion]:

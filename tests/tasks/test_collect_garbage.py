@@ -283,6 +283,18 @@ def test_moves_that_somebody_goes_on_without_hold_nothing_up(
         make_plan(_place(at), RETENTION)
 
 
+def test_a_lost_version_that_somebody_goes_on_without_holds_nothing_up(at: TinyHome) -> None:
+    """Until then everything stays, as nobody can tell what it needs."""
+    first, second, _ = [release(at, weights=_weights(each)) for each in range(3)]
+    at.store.delete(f"versions/tiny/{second.number:06d}.json")
+    with pytest.raises(InfrastructureError, match="tiny/2"):
+        make_plan(_place(at), RETENTION)
+    _sign_for(at)
+    assert sorted(make_plan(_place(at), RETENTION).live) == ["tiny/3"]
+    move(at, Alias.PRODUCTION, first)
+    assert sorted(make_plan(_place(at), RETENTION).live) == ["tiny/1", "tiny/3"]
+
+
 def _lose_move(at: TinyHome, number: int, damage: bytes | None) -> None:
     path = at.home.store / f"audit/tiny/cpu/{number:08d}.json"
     path.unlink()
