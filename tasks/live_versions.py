@@ -83,6 +83,7 @@ class LiveVersions:
         aliases = all_aliases(store, trust)
         names = sorted({name for name, _ in aliases})
         moves = [move for name in names for move in _kept(store, _whole(history(store, trust, name)))]
+        _check_records(store, moves)
         revisions = [spec.revision for spec in self._replicas]
         pins = [pin.version for pin in list_pins(store)]
         return live_versions(aliases, moves, revisions, pins, self.now, self.retention)
@@ -122,8 +123,16 @@ def _whole(moves: list[Move]) -> list[Move]:
     return moves
 
 
+def _check_records(store: Store, moves: list[Move]) -> None:
+    """Raises InfrastructureError when other content has the number that an alias was moved to."""
+    for name, number, record in sorted({(m.name, m.target or 0, m.version) for m in moves}):
+        version = find_version(store, f"{name}/{number}")
+        if version and version.record_digest != record:
+            raise _unknown(f"the version {name}/{number}", LookupError(f"its record was {record}"))
+
+
 def _kept(store: Store, moves: list[Move]) -> Iterator[Move]:
-    """The moves that do not lead from a lost version which somebody goes on without: those keep nothing."""
+    """The moves, less those away from a lost version that somebody goes on without: they keep nothing."""
     given_up = {(move.name, move.gpu_class) for move in moves if move.signer and move.lost}
     moved_to = {(move.name, move.target) for move in moves}
     for move in moves:

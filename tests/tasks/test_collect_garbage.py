@@ -36,6 +36,7 @@ from tasks.collect_garbage import collect_garbage, make_plan, sweep
 from tasks.fleet_records import save_status
 from tasks.run import Run, open_run
 from tasks.workplace import Workplace
+from tests.simulators.records import draft
 from tests.simulators.released import TinyHome, move, release, tiny_home
 
 DAY = 86400.0
@@ -263,6 +264,19 @@ def test_nothing_is_removed_by_a_log_that_was_cut(at: TinyHome) -> None:
     with pytest.raises(InfrastructureError, match="this home has seen move"):
         collect_garbage.fn(_place(at), RETENTION, apply=True)
     assert sorted(at.blobs.digests()) == before
+
+
+def test_other_content_under_a_live_number_is_not_taken_for_what_was_live(at: TinyHome) -> None:
+    """What was moved to needs other bytes than it does."""
+    release(at, weights=_weights(1))
+    other = canonical_json(draft("tiny").numbered(1).to_json())
+    assert at.store.compare_and_swap(
+        "versions/tiny/000001.json", at.store.get("versions/tiny/000001.json"), other
+    )
+    with pytest.raises(
+        InfrastructureError, match=r"the version tiny/1 cannot be read.*its record was sha256"
+    ):
+        make_plan(_place(at), RETENTION)
 
 
 @pytest.mark.parametrize("number", [3, 6])
