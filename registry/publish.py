@@ -4,7 +4,7 @@ The index from content to number is a claim: a record is created only under the 
 index names, and the index leaves a number only when other content holds it, which is for good. So one
 content has one version and one number one content, whoever races, on every machine; a publisher that
 died half-way is continued by the next one of that content. No answer rests on a listing or a count:
-which number was newest is a hint.
+which number was newest is a hint, and new numbers are above it.
 """
 
 from __future__ import annotations
