@@ -49,7 +49,7 @@ PROVED = {
 """Files in which a few bytes mean nothing to Headgate: for each, a test shows which, and that it is so."""
 
 OUTSIDE = {
-    r"store/versions-newest/.*": "a hint: publishing believes it only as far as a record backs it",
+    r"store/versions-newest/.*": "a hint: publishing goes on above it, or looks for itself",
     r"oci/oci-layout": "read by other tools only, which refuse it loudly; the next tag writes it anew",
     r"cache/weights/.*": "hard links to the blobs: the same bytes",
     r"(.*/)?\.[a-z.-]+(/.*)?": "locks, which are empty",
