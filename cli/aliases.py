@@ -14,6 +14,7 @@ from registry import alias_log
 from registry.alias import Alias, Aliases
 from registry.alias_history import read_log
 from registry.alias_move import Move
+from registry.alias_vouch import Vouched
 from registry.alias_vouch import vouch as sign_for
 from registry.approval import approval
 from registry.counting import Case
@@ -147,7 +148,7 @@ def vouch(
     """
     at = RegistryAccess()
     _check_place(at, name, gpu_class)
-    signed = sign_for(
+    done = sign_for(
         at.store,
         at.signer,
         at.trust,
@@ -159,15 +160,34 @@ def vouch(
         restored=restored,
     )
     aliases = alias_log.get_aliases(at.store, at.trust, name, gpu_class)
+    given_up = _given_up(name, gpu_class, done)
     if as_json:
-        told = {"name": name, "gpu_class": gpu_class, "aliases": aliases.to_json()}
-        print_json({**told, "signed": signed, "ok": True})
-    elif signed:
+        told = {"name": name, "gpu_class": gpu_class, "aliases": aliases.to_json(), "signed": done.signed}
+        print_json({**told, "lost": done.lost, "dropped": done.dropped, "warnings": given_up, "ok": True})
+        return
+    if done.signed:
         rows = [[alias, str(number or "-")] for alias, number in aliases.to_json().items()]
         print_table(f"{actor()} vouches for the aliases of {name} on {gpu_class}", ["alias", "version"], rows)
-    else:
-        why = "a trusted key signed their last move" if aliases != Aliases() else "none of them is set"
-        say(f"Nothing was signed for the aliases of {name} on {gpu_class}, as nothing needs it: {why}.")
+    elif not given_up:
+        reason = "a trusted key signed their last move" if aliases != Aliases() else "none of them is set"
+        say(f"Nothing was signed for the aliases of {name} on {gpu_class}, as nothing needs it: {reason}.")
+    for sentence in given_up:
+        say(sentence)
+
+
+def _given_up(name: str, gpu_class: str, done: Vouched) -> list[str]:
+    """A sentence for everything that vouching went on without."""
+    moves = ", ".join(map(str, done.lost))
+    told = [f"{alias} on {gpu_class} does not name {name}/{n} any more." for alias, n in done.dropped.items()]
+    if done.lost and done.signed:
+        told.append(f"It goes on without the moves {moves}: `headgate history {name}` tells them.")
+    elif done.lost:
+        told.append(
+            f"Nothing is left to sign for: the moves {moves} of {name} on {gpu_class} that this home has seen"
+            " are given up, and no alias is set. `headgate gc --apply` may remove everything that only they"
+            " kept: `headgate stage` and `headgate promote` what is live first, or `headgate pin` it."
+        )
+    return told
 
 
 def _case_after(at: RegistryAccess, version: ModelVersion, now: datetime, word: str) -> Case:

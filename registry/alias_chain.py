@@ -68,10 +68,13 @@ class Snapshot:
         return snapshot
 
     def break_before(self, move: Move) -> str:
-        """Why this move does not follow this state, or nothing."""
+        """Why this move does not follow this state, or nothing.
+
+        One that goes on without lost moves says itself where the aliases are.
+        """
         if move.previous != self.entry:
             return f"it follows the entry {move.previous}, but the one before it is {self.entry}"
-        if move.before != self.aliases:
+        if move.before != self.aliases and not move.lost:
             return f"it moves {move.alias} from {move.before}, but the aliases were {self.aliases}"
         return ""
 
@@ -163,11 +166,14 @@ class Chain:
 
     @property
     def _restored(self) -> str:
-        return f"restore the store from its newest backup; if it is an older one on purpose, {self._without}"
+        newest = "restore the store from its newest backup"
+        return f"{newest}; if it is an older one on purpose, {self.signed_without}"
 
     @property
     def _put_back(self) -> str:
-        return f"put it back from a backup, or upgrade Headgate; where no backup has it, {self._without}"
+        return (
+            f"put it back from a backup, or upgrade Headgate; where no backup has it, {self.signed_without}"
+        )
 
     @property
     def _doubted(self) -> str:
@@ -178,7 +184,8 @@ class Chain:
         return f"`headgate keys trust` the key if it is its owner's, else {look} and {sign}"
 
     @property
-    def _without(self) -> str:
+    def signed_without(self) -> str:
+        """What to do where no backup has what is gone, for people."""
         command = f"headgate vouch {self.name} --gpu-class {self.gpu_class} --why ... --restored"
         return f"`{command}` signs for the aliases without what is gone"
 
@@ -191,7 +198,7 @@ class Chain:
     def only_record(self) -> InfrastructureError:
         """The error where no entry is left, and a record that claims there is one, or cannot be read."""
         problem = "none of the moves that led to it is there, and nobody has signed it itself"
-        begin = f"remove {self.record_key}, and {self._without}; no alias is set then"
+        begin = f"remove {self.record_key}, and {self.signed_without}; no alias is set then"
         return _damaged(
             f"alias record {self.record_key}",
             problem,

@@ -15,7 +15,7 @@ from registry.alias_move import Move
 from registry.bundle import Signer
 from registry.digest import Digest
 from registry.errors import InfrastructureError, UsageError
-from registry.publish import get_version
+from registry.publish import get_version, remember_newest
 from registry.remembered_store import memory_of
 from registry.store import Store
 from registry.trust import Trust
@@ -74,6 +74,7 @@ def move_alias(
             why=f"what was judged is {record}, in the store is {version.record_digest} now",
             next_step="find out who writes to the store, and restore the record from a backup",
         )
+    remember_newest(store, name, number)  # its publisher may have died before
     chain = Chain(store, trust, name, gpu_class)
     while True:
         now = chain.settle()

@@ -4,11 +4,12 @@ The index from content to number is a claim: a record is created only under the 
 index names, and the index leaves a number only when other content holds it, which is for good. So one
 content has one version and one number one content, whoever races, on every machine; a publisher that
 died half-way is continued by the next one of that content. No answer rests on a listing or a count:
-which number was newest is a hint.
+which number was newest is a hint, and new numbers are above it.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import PurePosixPath
@@ -17,6 +18,7 @@ from registry.data_errors import worded
 from registry.digest import canonical_json
 from registry.errors import HeadgateError, InfrastructureError, Refused, UsageError
 from registry.store import Store
+from registry.taken import already, as_named, named_records
 from registry.unknown_version import unknown_version
 from registry.version import ModelVersion, VersionDraft, check_name, parse_reference
 
@@ -34,9 +36,10 @@ def publish(store: Store, draft: VersionDraft) -> ModelVersion:
     claim = store.get(key)
     while True:
         if claim is not None:
-            version = _create(store, draft.numbered(_claimed(draft, claim)))
-            if version.content_digest == draft.content_digest:
-                return version
+            with contextlib.suppress(Refused):  # it is other content's, whose record is lost
+                version = _create(store, draft.numbered(_claimed(draft, claim)))
+                if version.content_digest == draft.content_digest:
+                    return version
         wanted = _text(_free_number(store, draft.name))
         claim = wanted if store.compare_and_swap(key, claim, wanted) else store.get(key)
 
@@ -57,7 +60,7 @@ def put_version(store: Store, version: ModelVersion) -> ModelVersion:
             store.compare_and_swap(key, claim, wanted)
         taken = _create(store, version)
     if taken.content_digest != version.content_digest:
-        raise _already(version, taken, version.number)
+        raise already(version, taken, version.number)
     return taken
 
 
@@ -65,9 +68,10 @@ def check_free(store: Store, version: ModelVersion) -> None:
     """Raises Refused where ``put_version`` would, and writes nothing."""
     taken = _read(store, version.name, version.number)
     if taken is None:
+        _unless_named(store, version)
         _check_claim(store, version, store.get(_index_key(version)))
     elif taken.content_digest != version.content_digest:
-        raise _already(version, taken, version.number)
+        raise already(version, taken, version.number)
 
 
 def repair_index(store: Store, name: str) -> list[str]:
@@ -150,6 +154,13 @@ def lost_numbers(store: Store, name: str) -> list[int]:
     return sorted(n for n in missing if store.get(_key(name, n)) is None)
 
 
+def remember_newest(store: Store, name: str, number: int) -> None:
+    """Keep that a number has been given: whatever becomes of its record, no other content gets it."""
+    key = _newest_key(name)
+    while _number(known := store.get(key)) < number:
+        store.compare_and_swap(key, known, _text(number))
+
+
 def _unknown(store: Store, name: str, number: int) -> HeadgateError:
     numbers = _numbers(store, name)
     # Above what was ever given it is a slip of the pen, and needs no search.
@@ -168,9 +179,17 @@ def _create(store: Store, version: ModelVersion) -> ModelVersion:
         taken = _read(store, version.name, version.number)
         if taken is not None:
             return taken
+        version = _unless_named(store, version)
         if store.put_if_absent(_key(version.name, version.number), canonical_json(version.to_json())):
-            _remember_newest(store, version.name, version.number)
+            remember_newest(store, version.name, version.number)
             return version
+
+
+def _unless_named(store: Store, version: ModelVersion) -> ModelVersion:
+    """The version as ``as_named`` has it; Refused when an alias log has another record under its number."""
+    if 0 < _hint(store, version.name) < version.number:
+        return version  # never given before: no alias can have been moved to it
+    return as_named(version, named_records(store, version.name).get(version.number, ()))
 
 
 def _free_number(store: Store, name: str) -> int:
@@ -188,18 +207,21 @@ def _newest(store: Store, name: str) -> int:
     if number and store.get(_key(name, number)) is not None:
         return number
     # No hint: a new name, or a store from before there were any, whose index may lack a record. Or the
-    # newest record is gone: its number is not given again.
-    number = max([0, *_numbers(store, name), *lost_numbers(store, name)])
+    # newest record is gone: its number is not given again, nor any that an alias pointed at.
+    number = max([number, *_numbers(store, name), *lost_numbers(store, name), *named_records(store, name)])
     if number:
         repair_index(store, name)
-        _remember_newest(store, name, number)
+        remember_newest(store, name, number)
     return number
 
 
 def _hint(store: Store, name: str) -> int:
     """The number that was newest when somebody last said so, or 0."""
-    hint = store.get(_newest_key(name)) or b""
-    number = int(hint) if hint.isdigit() else 0
+    return _number(store.get(_newest_key(name)))
+
+
+def _number(hint: bytes | None) -> int:
+    number = int(hint) if hint and hint.isdigit() else 0
     return number if number <= _LAST_NUMBER else 0
 
 
@@ -208,12 +230,6 @@ def _claims(store: Store, name: str) -> set[int]:
     with ThreadPoolExecutor(_READERS) as pool:
         found = pool.map(store.get, store.list(f"versions-by-content/{name}/"))
         return {int(claim) for claim in found if claim and claim.isdigit()}
-
-
-def _remember_newest(store: Store, name: str, number: int) -> None:
-    known = store.get(_newest_key(name))
-    if known is None or not known.isdigit() or int(known) < number:
-        store.compare_and_swap(_newest_key(name), known, _text(number))  # lost: another is as good
 
 
 def _numbers(store: Store, name: str) -> list[int]:
@@ -236,21 +252,7 @@ def _check_claim(store: Store, version: ModelVersion, claim: bytes | None) -> No
     number = version.number if claim is None else _claimed(version, claim)
     kept = _read(store, version.name, number)
     if number != version.number and (kept is None or kept.content_digest == version.content_digest):
-        raise _already(version, kept, number)
-
-
-def _already(version: ModelVersion, kept: ModelVersion | None, number: int) -> Refused:
-    mine = f"{version.reference} with the record {version.record_digest}"
-    if kept is None:
-        why = f"the same content is being published as {version.name}/{number}"
-        step = "wait for that, or do it again if it was interrupted; then this version has that number"
-    elif kept.content_digest == version.content_digest:
-        why = f"the same content is {kept.reference} here, with the record {kept.record_digest}"
-        step = f"use {kept.reference}: one content has one version"
-    else:
-        why = f"{kept.reference} is other content here, with the record {kept.record_digest}"
-        step = "release it here under a name or number of its own: a reference means one thing for ever"
-    return Refused(f"Cannot keep {mine}", why=why, next_step=step)
+        raise already(version, kept, number)
 
 
 def _read(store: Store, name: str, number: int) -> ModelVersion | None:

@@ -29,7 +29,10 @@ from registry.store import Store
 from registry.trust import Trust
 from registry.version import ModelVersion
 
-_VOUCH = "restore the store from a backup, or sign for the aliases as they are with `headgate vouch`"
+_VOUCH = (
+    "restore the store from a backup, or sign for the aliases as they are with `headgate vouch`, and with"
+    " `--restored` where moves or versions are gone for good"
+)
 
 
 @dataclass(frozen=True)

@@ -82,7 +82,8 @@ class LiveVersions:
         trust = self.place.trust
         aliases = all_aliases(store, trust)
         names = sorted({name for name, _ in aliases})
-        moves = [move for name in names for move in _whole(history(store, trust, name))]
+        moves = [move for name in names for move in _kept(store, _whole(history(store, trust, name)))]
+        _check_records(store, moves)
         revisions = [spec.revision for spec in self._replicas]
         pins = [pin.version for pin in list_pins(store)]
         return live_versions(aliases, moves, revisions, pins, self.now, self.retention)
@@ -110,12 +111,35 @@ class LiveVersions:
 
 
 def _whole(moves: list[Move]) -> list[Move]:
-    """The moves, when none is missing: a lost one may have named a version to keep."""
-    for (name, gpu_class), log in groupby(moves, key=lambda move: (move.name, move.gpu_class)):
-        numbers = [move.number for move in log]
-        if numbers != list(range(1, len(numbers) + 1)):
+    """The moves, when none is missing: a lost one may have named a version to keep.
+
+    Those that somebody who is trusted goes on without are not missing any more.
+    """
+    for (name, gpu_class), group in groupby(moves, key=lambda move: (move.name, move.gpu_class)):
+        log = [*group]
+        known = {move.number for move in log} | {n for move in log if move.signer for n in move.lost}
+        if known != {*range(1, len(known) + 1)}:
             raise _unknown(f"the alias log of {name} on {gpu_class}", LookupError("moves are missing"))
     return moves
+
+
+def _check_records(store: Store, moves: list[Move]) -> None:
+    """Raises InfrastructureError when other content has the number that an alias was moved to."""
+    for name, number, record in sorted({(m.name, m.target or 0, m.version) for m in moves}):
+        version = find_version(store, f"{name}/{number}")
+        if version and version.record_digest != record:
+            raise _unknown(f"the version {name}/{number}", LookupError(f"its record was {record}"))
+
+
+def _kept(store: Store, moves: list[Move]) -> Iterator[Move]:
+    """The moves, less those away from a lost version that somebody goes on without: they keep nothing."""
+    given_up = {(move.name, move.gpu_class) for move in moves if move.signer and move.lost}
+    moved_to = {(move.name, move.target) for move in moves}
+    for move in moves:
+        name, number = move.name, move.before.production
+        known = not number or (name, number) in moved_to or (name, move.gpu_class) not in given_up
+        if known or find_version(store, f"{name}/{number}"):
+            yield move
 
 
 def _versions(store: Store, live: dict[str, list[str]]) -> Iterator[ModelVersion]:

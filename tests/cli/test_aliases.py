@@ -206,6 +206,42 @@ def test_a_move_that_no_backup_has_is_got_over(
     assert main(["stage", "tiny/1"]) == 0
 
 
+def test_a_log_of_which_nothing_is_left_is_given_up_with_a_warning(
+    tiny: TinyHome, version: ModelVersion, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nothing is there to sign; what that means, and what to do before garbage is collected, is said."""
+    assert main(["stage", "tiny/1"]) == 0
+    for key in [*tiny.store.list("audit/"), *tiny.store.list("aliases/")]:
+        tiny.store.delete(key)
+    again = ["vouch", "tiny", "--gpu-class", "cpu", "--why", "disk died", "--restored", "--json"]
+    capsys.readouterr()
+    assert main(again) == 0
+    answer = told(capsys)
+    assert (answer["signed"], answer["lost"]) == (False, [1, 2, 3])
+    assert "the moves 1, 2, 3 of tiny on cpu that this home has seen are given up" in answer["warnings"][0]
+    assert main(again) == 0
+    assert told(capsys)["warnings"] == []
+
+
+def test_a_version_that_no_backup_has_is_got_over(
+    tiny: TinyHome, version: ModelVersion, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The aliases that named it are told, and nothing is wrong with the others after that."""
+    second = release(tiny, weights={"config.json": b"2"}, aliases=[Alias.CANDIDATE, Alias.STAGING])
+    tiny.store.delete("versions/tiny/000001.json")
+    tiny.store.delete(f"versions-by-content/tiny/{version.content_digest.hex}")
+    vouch = ["vouch", "tiny", "--gpu-class", "cpu", "--why", "disk died"]
+    assert main(vouch) == 40
+    assert "record of tiny/1 is gone from the store" in capsys.readouterr().err
+    assert main([*vouch, "--restored"]) == 0
+    output = capsys.readouterr().err
+    assert "production on cpu does not name tiny/1 any more." in output
+    assert "It goes on without the moves 1, 2: `headgate history tiny` tells them." in output
+    assert get_aliases(tiny.store, tiny.trust, "tiny", "cpu") == Aliases(candidate=2, staging=2)
+    for command in (["verify", second.reference], ["reconcile"], ["versions"], ["gc"], ["history", "tiny"]):
+        assert main(command) == 0, command
+
+
 @pytest.mark.parametrize("damage", [None, b"{}"])
 def test_a_move_that_is_gone_or_damaged_in_the_middle_is_noticed(
     tiny: TinyHome, version: ModelVersion, capsys: pytest.CaptureFixture[str], damage: bytes | None

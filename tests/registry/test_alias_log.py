@@ -297,7 +297,7 @@ def test_moves_by_a_key_no_longer_trusted_need_somebody_to_vouch(store: MemorySt
         ):
             move(store, "production", number)
     said: dict[str, Any] = {"name": "tiny", "gpu_class": "cpu", "at": NOW, "who": "ann", "why": "key lost"}
-    assert [vouch(store, SIGNER, TRUST, **said) for _ in range(2)] == [True, False]
+    assert [vouch(store, SIGNER, TRUST, **said).signed for _ in range(2)] == [True, False]
     assert get_aliases(store, TRUST, "tiny", "cpu") == Aliases(production=1)
     assert check_log(store, TRUST, "tiny", "cpu") == []
     assert [m.signer for m in history(store, TRUST, "tiny")] == [None, "builder"]
@@ -312,7 +312,7 @@ def test_a_record_without_a_log_is_read_and_can_be_vouched_for(store: MemoryStor
     other = MemoryStore(contents(store))
     assert move(other, "production", 2) == Aliases(2, None, 2, 1)
     said: dict[str, Any] = {"name": "tiny", "gpu_class": "cpu", "at": NOW, "who": "ann", "why": "upgrade"}
-    assert vouch(store, SIGNER, TRUST, **said)
+    assert vouch(store, SIGNER, TRUST, **said).signed
     assert get_aliases(store, TRUST, "tiny", "cpu") == Aliases(2, None, 1)
     assert [check_log(where, TRUST, "tiny", "cpu") for where in (store, other)] == [[], []]
     assert store.get(RECORD) != b'{"candidate":2,"previous":null,"production":1}'
@@ -321,7 +321,7 @@ def test_a_record_without_a_log_is_read_and_can_be_vouched_for(store: MemoryStor
 def test_vouching_for_nothing_adds_nothing(store: MemoryStore) -> None:
     """Without aliases there is nothing to sign for."""
     said: dict[str, Any] = {"name": "tiny", "gpu_class": "cpu", "at": NOW, "who": "ann", "why": "?"}
-    assert not vouch(store, SIGNER, TRUST, **said)
+    assert not vouch(store, SIGNER, TRUST, **said).signed
     assert contents(store) == VERSIONS
 
 
@@ -351,7 +351,7 @@ def test_only_moves_whose_own_signer_is_trusted_make_a_version_live(store: Memor
     for trust in (TRUST, narrowed):
         assert [live_since(store, trust, v) for v in versions] == [None, None, None]
     later = {"name": "tiny", "gpu_class": "cpu", "at": NOW + timedelta(days=9), "who": "ann", "why": "lost"}
-    assert vouch(store, SIGNER, TRUST, **later)  # type: ignore[arg-type]
+    assert vouch(store, SIGNER, TRUST, **later).signed  # type: ignore[arg-type]
     # Dated by the whole log: what was found before the vouching, and after it went live, is harm since.
     first, *vouched_for = [live_since(store, TRUST, v) for v in versions]
     assert first is None

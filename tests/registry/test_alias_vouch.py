@@ -14,6 +14,7 @@ from registry.alias_entries import broken_entries
 from registry.alias_history import check_log, history, read_log
 from registry.alias_log import get_aliases, move_alias, roll_forward
 from registry.alias_vouch import vouch
+from registry.digest import canonical_json
 from registry.errors import InfrastructureError
 from registry.memory_store import MemoryStore
 from registry.publish import get_version, publish
@@ -29,12 +30,12 @@ NOW = datetime(2026, 11, 21, 10, tzinfo=UTC)
 
 def move(store: Store, number: int, **changes: Any) -> Aliases:
     facts = {"name": "tiny", "gpu_class": "cpu", "at": NOW, "who": "ann", "why": "it passed", **changes}
-    return move_alias(store, SIGNER, TRUST, alias=Alias.PRODUCTION, number=number, **facts)
+    return move_alias(store, SIGNER, TRUST, number=number, **{"alias": Alias.PRODUCTION, **facts})
 
 
 def sign_for(store: Store, *, restored: bool = True, trust: Trust = TRUST) -> bool:
     facts: dict[str, Any] = {"name": "tiny", "gpu_class": "cpu", "at": NOW, "who": "bob", "why": "disk died"}
-    return vouch(store, SIGNER, trust, restored=restored, **facts)
+    return vouch(store, SIGNER, trust, restored=restored, **facts).signed
 
 
 def entry(number: int) -> str:
@@ -145,7 +146,7 @@ def test_what_a_distrusted_key_gave_up_is_missing_again(store: MemoryStore) -> N
     other, trust = signer_and_trust("ann")
     assert any(entry(2) in problem for problem in check_log(store, trust, *TINY))
     facts: dict[str, Any] = {"name": "tiny", "gpu_class": "cpu", "at": NOW, "who": "ann", "why": "key gone"}
-    assert vouch(store, other, trust, restored=True, **facts)
+    assert vouch(store, other, trust, restored=True, **facts).signed
     assert check_log(store, trust, *TINY) == []
 
 
@@ -178,3 +179,73 @@ def test_a_damaged_record_is_written_again_from_the_log(store: MemoryStore, data
     assert sign_for(store)
     assert get_aliases(store, TRUST, *TINY) == truth
     assert history(store, TRUST, "tiny")[-1].lost == ()
+
+
+def lost(store: Store, number: int) -> None:
+    """The record of a version and its entry in the index are gone."""
+    content = get_version(store, f"tiny/{number}").content_digest.hex
+    store.delete(f"versions/tiny/{number:06d}.json")
+    store.delete(f"versions-by-content/tiny/{content}")
+
+
+def altered(store: Store, number: int) -> None:
+    """Other content lies under its number, as a store before had it or somebody put it there."""
+    put(store, f"versions/tiny/{number:06d}.json", canonical_json(draft().numbered(number).to_json()))
+
+
+@pytest.mark.parametrize("number", [1, 2, 3])
+@pytest.mark.parametrize("spoil", [lost, altered])
+def test_a_version_that_is_lost_is_not_signed_for(
+    store: MemoryStore, spoil: Callable[[Store, int], None], number: int
+) -> None:
+    """Nor kept by an alias, once somebody goes on without it; what else there is goes on."""
+    move(store, 1, alias=Alias.CANDIDATE)
+    spoil(store, number)
+    with pytest.raises(InfrastructureError, match=rf"tiny/{number} .*backup.*--restored"):
+        sign_for(store, restored=False)
+    assert sign_for(store)
+    truth = Aliases(candidate=1, production=2, previous=3).to_json()
+    expected = Aliases(**{alias: None if n == number else n for alias, n in truth.items()})
+    assert get_aliases(store, TRUST, *TINY) == expected
+    store.delete(RECORD)
+    assert get_aliases(store, TRUST, *TINY) == expected
+    assert roll_forward(store, TRUST, *TINY)
+    assert check_log(store, TRUST, *TINY) == []
+    assert broken_entries(Chain(store, TRUST, *TINY)) == []
+    assert not sign_for(store, restored=False)
+    move(store, 2 if number == 1 else 1)
+    assert check_log(store, TRUST, *TINY) == []
+
+
+def test_what_was_given_up_before_stays_given_up(store: MemoryStore) -> None:
+    """Also when whoever did that vouched for a version that is lost since, as production or as previous."""
+    missing(store, 1)
+    assert sign_for(store)
+    move(store, 1)
+    assert sign_for(store)
+    altered(store, 2)
+    assert sign_for(store)
+    assert history(store, TRUST, "tiny")[-1].lost == (1, 2, 4, 5, 7)
+    assert check_log(store, TRUST, *TINY) == []
+    assert broken_entries(Chain(store, TRUST, *TINY)) == []
+    assert read_log(store, TRUST, *TINY).live_since(get_version(store, "tiny/2")) is None
+
+
+def test_where_no_version_is_left_another_is_wanted(store: MemoryStore) -> None:
+    """Nothing is signed or forgotten before; the message leads on."""
+    lost(store, 2)
+    before = list(store.list(""))
+    with pytest.raises(InfrastructureError, match=r"tiny/2 is gone.*`headgate stage`"):
+        sign_for(store)
+    assert list(store.list("")) == before
+    move(store, 1, alias=Alias.STAGING)
+    assert sign_for(store)
+    assert get_aliases(store, TRUST, *TINY) == Aliases(staging=1, previous=3)
+    assert check_log(store, TRUST, *TINY) == []
+
+
+def test_a_damaged_record_is_no_lost_version(store: MemoryStore) -> None:
+    """Nothing is given up for it: it may be put back, or the next read may succeed."""
+    put(store, "versions/tiny/000002.json", b"{")
+    with pytest.raises(InfrastructureError, match=r"versions/tiny/000002\.json cannot be read"):
+        sign_for(store)

@@ -165,6 +165,22 @@ def test_a_number_means_one_thing(there: TinyHome, archive: Path) -> None:
     assert everything(there) == before
 
 
+def test_a_number_means_one_thing_though_its_record_is_lost(
+    there: TinyHome, archive: Path, tmp_path: Path
+) -> None:
+    """Aliases name it: other content is refused, and only the record it had comes back."""
+    mine = release(there, weights={"config.json": b"mine"})
+    export(there, "tiny/1", tmp_path / "backup")
+    for key in [*there.store.list("versions/"), *there.store.list("versions-by-content/")]:
+        there.store.delete(key)
+    before = everything(there)
+    with pytest.raises(Refused, match=rf"tiny/1 is other content.*{mine.record_digest}"):
+        bring(there, archive)
+    assert everything(there) == before
+    bring(there, tmp_path / "backup")
+    assert get_version(there.store, "tiny/1") == mine
+
+
 def test_a_content_has_one_number(there: TinyHome, tmp_path: Path) -> None:
     """The same content under another number is refused as well."""
     release(there)

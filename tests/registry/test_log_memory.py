@@ -48,7 +48,7 @@ def move(store: Store, number: int) -> None:
 
 def sign_for(store: Store, *, restored: bool) -> bool:
     facts = {"name": "tiny", "gpu_class": "cpu", "at": NOW, "who": "ann", "why": "restored"}
-    return vouch(store, SIGNER, TRUST, restored=restored, **facts)  # type: ignore[arg-type]
+    return vouch(store, SIGNER, TRUST, restored=restored, **facts).signed  # type: ignore[arg-type]
 
 
 @pytest.fixture

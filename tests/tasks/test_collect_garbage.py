@@ -7,7 +7,9 @@ import shutil
 import tempfile
 import time
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -18,6 +20,7 @@ from fleet.rollout import start_rollout
 from fleet.router import ReplicaSpec
 from registry.alias import Alias
 from registry.alias_log import get_aliases
+from registry.alias_vouch import vouch
 from registry.atomic import exclusive
 from registry.descriptor import MANIFEST_MEDIA_TYPE, Descriptor
 from registry.digest import Digest, canonical_json
@@ -33,6 +36,7 @@ from tasks.collect_garbage import collect_garbage, make_plan, sweep
 from tasks.fleet_records import save_status
 from tasks.run import Run, open_run
 from tasks.workplace import Workplace
+from tests.simulators.records import draft
 from tests.simulators.released import TinyHome, move, release, tiny_home
 
 DAY = 86400.0
@@ -260,6 +264,61 @@ def test_nothing_is_removed_by_a_log_that_was_cut(at: TinyHome) -> None:
     with pytest.raises(InfrastructureError, match="this home has seen move"):
         collect_garbage.fn(_place(at), RETENTION, apply=True)
     assert sorted(at.blobs.digests()) == before
+
+
+def test_other_content_under_a_live_number_is_not_taken_for_what_was_live(at: TinyHome) -> None:
+    """What was moved to needs other bytes than it does."""
+    release(at, weights=_weights(1))
+    other = canonical_json(draft("tiny").numbered(1).to_json())
+    assert at.store.compare_and_swap(
+        "versions/tiny/000001.json", at.store.get("versions/tiny/000001.json"), other
+    )
+    with pytest.raises(
+        InfrastructureError, match=r"the version tiny/1 cannot be read.*its record was sha256"
+    ):
+        make_plan(_place(at), RETENTION)
+
+
+@pytest.mark.parametrize("number", [3, 6])
+@pytest.mark.parametrize("damage", [None, b"{}"])
+def test_moves_that_somebody_goes_on_without_hold_nothing_up(
+    at: TinyHome, number: int, damage: bytes | None
+) -> None:
+    """Until then everything stays; also where one more is lost after that."""
+    for each in range(3):
+        release(at, weights=_weights(each))
+    _lose_move(at, number, damage)
+    with pytest.raises(InfrastructureError):
+        make_plan(_place(at), RETENTION)
+    _sign_for(at)
+    assert make_plan(_place(at), RETENTION).live["tiny/3"][0] == "candidate on cpu"
+    _lose_move(at, 2, damage)
+    with pytest.raises(InfrastructureError, match=r"cannot be (read|believed)"):
+        make_plan(_place(at), RETENTION)
+
+
+def test_a_lost_version_that_somebody_goes_on_without_holds_nothing_up(at: TinyHome) -> None:
+    """Until then everything stays, as nobody can tell what it needs."""
+    first, second, _ = [release(at, weights=_weights(each)) for each in range(3)]
+    at.store.delete(f"versions/tiny/{second.number:06d}.json")
+    with pytest.raises(InfrastructureError, match="tiny/2"):
+        make_plan(_place(at), RETENTION)
+    _sign_for(at)
+    assert sorted(make_plan(_place(at), RETENTION).live) == ["tiny/3"]
+    move(at, Alias.PRODUCTION, first)
+    assert sorted(make_plan(_place(at), RETENTION).live) == ["tiny/1", "tiny/3"]
+
+
+def _lose_move(at: TinyHome, number: int, damage: bytes | None) -> None:
+    path = at.home.store / f"audit/tiny/cpu/{number:08d}.json"
+    path.unlink()
+    if damage:
+        path.write_bytes(damage)
+
+
+def _sign_for(at: TinyHome) -> None:
+    facts: dict[str, Any] = {"name": "tiny", "gpu_class": "cpu", "at": datetime(2026, 11, 21, tzinfo=UTC)}
+    vouch(at.store, at.signer, at.trust, **facts, who="bob", why="disk died", restored=True)
 
 
 def test_one_collector_at_a_time(at: TinyHome) -> None:
