@@ -12,7 +12,8 @@ from cli.registry_access import Reference, RegistryAccess
 from cli.releases import Json
 from registry import alias_log
 from registry.alias import Alias, Aliases
-from registry.alias_history import read_log
+from registry.alias_chain import Chain
+from registry.alias_history import faults, log_of
 from registry.alias_move import Move
 from registry.alias_vouch import Vouched
 from registry.alias_vouch import vouch as sign_for
@@ -103,14 +104,17 @@ def history(
 ) -> None:
     """List every move of a model's aliases: who, when, why, from what, to what, and who signed it.
 
-    Exits with 40 when a move is missing or damaged; the others are shown.
+    Exits with 40 when a move, or the record of a version that one points at, is missing or damaged, or the
+    aliases cannot be believed; the other moves are shown.
     """
     at = RegistryAccess()
     _check_place(at, name, gpu_class)
     places = (place for place in alias_log.places(at.store, name) if gpu_class in (None, place[1]))
-    logs = [read_log(at.store, at.trust, *place) for place in places]
-    moves = [move for log in logs for move in log.told]
-    problems = [sentence for log in logs for sentence in log.wrong]
+    chains = [Chain(at.store, at.trust, *place) for place in places]
+    logs = [(chain, log_of(chain)) for chain in chains]
+    moves = [move for _, log in logs for move in log.told]
+    found = [fault for chain, log in logs for fault in faults(chain, log) if not fault.harmless]
+    problems = [f"{fault.what} Next: {fault.remedy}." for fault in found]
     if as_json:
         print_json({"moves": [move.to_json() for move in moves], "problems": problems, "ok": not problems})
         raise typer.Exit(InfrastructureError.exit_code if problems else 0)

@@ -13,7 +13,7 @@ from cli.releases import Json
 
 
 def fetch(
-    spec: Annotated[Path, typer.Argument(help="A release's spec file; only its model is used.")],
+    spec: Annotated[Path, typer.Argument(help="A release's spec file; its model is fetched.")],
     dry_run: Annotated[
         bool,
         typer.Option("--dry-run", help="Judge all but the weights; say what would be transferred."),

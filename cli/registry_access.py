@@ -10,7 +10,8 @@ import typer
 from cli.display import say
 from registry.access import Access
 from registry.home import Home
-from registry.publish import get_version, list_versions
+from registry.named_version import named_version
+from registry.publish import list_versions
 from registry.validation import did_you_mean
 from registry.verify import Holdings
 from registry.version import ModelVersion
@@ -40,8 +41,8 @@ class RegistryAccess(Access):
         )
 
     def version(self, reference: str) -> ModelVersion:
-        """The version that somebody named; UsageError when there is none."""
-        return get_version(self.store, reference)
+        """The version that somebody named; raises as ``named_version``."""
+        return named_version(self.store, self.trust, reference)
 
     def nothing_published(self, name: str | None = None) -> str:
         """What to say where a list of versions, all or a model's, is empty: of which store, and what next."""

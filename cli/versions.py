@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
@@ -15,9 +14,7 @@ from cli.releases import Json
 from cli.version_view import print_difference, print_lineage
 from registry.alias import Alias, Aliases
 from registry.alias_chain import Chain
-from registry.alias_entries import broken_entries
-from registry.alias_history import history
-from registry.alias_log import get_aliases, places
+from registry.alias_history import RECORD_HELPS, log_of, swapped
 from registry.atomic import write_file
 from registry.counting import Case
 from registry.errors import InfrastructureError, Refused, UsageError
@@ -25,11 +22,11 @@ from registry.evidence import list_bundles, list_evidence
 from registry.lineage import Lineage
 from registry.lineage_page import render
 from registry.lineage_trace import trace
+from registry.listing import list_with_aliases
 from registry.lost_evidence import check_kept
 from registry.open_case import open_case
 from registry.policy import exemption, missing_evidence
 from registry.predicates import WEIGHTS_SIGNATURE
-from registry.publish import list_versions, lost_numbers
 from registry.version import ModelVersion
 from registry.version_contents import Contents, read_contents
 from registry.version_diff import compare
@@ -45,25 +42,17 @@ def versions(
     cannot be believed: those are shown as `?`, or null.
     """
     at = RegistryAccess()
-    found = list_versions(at.store, name)
-    aliases, problems = _pointing(at, name)
-    problems += _gone(at, found, aliases, name)
-    rows: list[tuple[ModelVersion, list[str] | None]] = []
-    for version in found:
-        pointing = aliases.get((version.name, version.gpu_class), Aliases())
-        rows.append((version, None if pointing is None else pointing.names(version.number)))
+    listing = list_with_aliases(at.store, at.trust, name)
+    rows, problems = listing.rows, listing.problems
     if as_json:
         listed = [{**version.to_json(), "aliases": names} for version, names in rows]
         print_json({"versions": listed, "problems": problems, "ok": not problems})
-    elif rows:
+    elif rows or problems:
         columns = ["version", "aliases", "gpu class", "weights", "commit"]
         print_table("Versions", columns, [_row(version, names) for version, names in rows])
     else:
         say(at.nothing_published(name))
-    for problem in problems:
-        say(problem)
-    if problems:
-        raise typer.Exit(InfrastructureError.exit_code)
+    _end_with(problems)
 
 
 def show(
@@ -77,24 +66,29 @@ def show(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Show where a version came from, what judged it, what became of it, and whether it may be promoted."""
+    """Show where a version came from, what judged it, what became of it, and whether it may be promoted.
+
+    Exits with 40 when the aliases cannot be believed, or moves of them are gone or damaged; what is left is
+    shown.
+    """
     for path in filter(None, (html, signature)):
         _refuse_no_file(path)
     now = datetime.now(UTC)
-    lineage = _lineage(version, now)
+    lineage, problems = _lineage(version, now)
     written: dict[str, str | None] = {"html": None, "signature": None}
     if html:
         written["html"] = _write(html, render(lineage, now).encode())
     if signature:
         written["signature"] = _write(signature, _weights_signature(version))
     if as_json:
-        print_json({**lineage.to_json(), **written, "ok": True})
+        print_json({**lineage.to_json(), **written, "problems": problems, "ok": not problems})
     elif html or signature:
         for what, file in written.items():
             if file:
                 say(f"The {'page' if what == 'html' else what} is {file}.")
     else:
         print_lineage(lineage)
+    _end_with(problems)
 
 
 def diff(before: Reference, after: Reference, as_json: Json = False) -> None:
@@ -107,20 +101,36 @@ def diff(before: Reference, after: Reference, as_json: Json = False) -> None:
         print_difference(difference)
 
 
-def _lineage(reference: str, now: datetime) -> Lineage:
+def _lineage(reference: str, now: datetime) -> tuple[Lineage, list[str]]:
+    """What there is to show, and what is wrong with the log of the aliases.
+
+    No alias is shown of a version whose record is another than the one they were moved to.
+    """
     at = RegistryAccess()
-    store, trust = at.store, at.trust
     contents = _contents(at, reference)
     version = contents.version
-    case = open_case(store, version, trust, now, contents.evidence)
-    return trace(
+    case = open_case(at.store, version, at.trust, now, contents.evidence)
+    chain = Chain(at.store, at.trust, version.name, version.gpu_class)
+    aliases, log = chain.latest()[1].aliases, log_of(chain)
+    changed = swapped(chain, log, version.number)
+    lineage = trace(
         case,
         contents.files,
-        moves=history(store, trust, version.name, version.gpu_class),
-        aliases=get_aliases(store, trust, version.name, version.gpu_class),
+        moves=log.told,
+        aliases=Aliases() if changed else aliases,
         missing=_missing(at, case),
         exempt=exemption(case),
     )
+    problems = [f"{wrong} Next: {chain.put_back}." for wrong in log.wrong]
+    return lineage, [*problems, *(f"{other} Next: {RECORD_HELPS}." for other in changed)]
+
+
+def _end_with(problems: list[str]) -> None:
+    """Say what is wrong, and end with the code for it; nothing where nothing is."""
+    for problem in problems:
+        say(problem)
+    if problems:
+        raise typer.Exit(InfrastructureError.exit_code)
 
 
 def _missing(at: RegistryAccess, case: Case) -> dict[str, list[str]]:
@@ -171,45 +181,6 @@ def _write(path: Path, data: bytes) -> str:
 
 def _contents(at: RegistryAccess, reference: str) -> Contents:
     return read_contents(at.store, at.blobs, at.trust, at.version(reference))
-
-
-def _gone(
-    at: RegistryAccess,
-    found: list[ModelVersion],
-    aliases: Mapping[tuple[str, str], Aliases | None],
-    name: str | None,
-) -> list[str]:
-    """A sentence for each record that is gone: the index names its number, or an alias does."""
-    names = {version.name for version in found} | ({name} if name else set())
-    lost = {(each, number) for each in names for number in lost_numbers(at.store, each)}
-    pointed = {
-        (place[0], n) for place, all_of in aliases.items() if all_of for n in all_of.to_json().values() if n
-    }
-    lost |= pointed - {(version.name, version.number) for version in found}
-    return [
-        f"The record of {n}/{i} is gone from the store: `headgate verify {n}/{i}`." for n, i in sorted(lost)
-    ]
-
-
-def _pointing(
-    at: RegistryAccess, name: str | None
-) -> tuple[dict[tuple[str, str], Aliases | None], list[str]]:
-    """Every model's aliases by name and GPU class, None for those that cannot be believed; and why not."""
-    found: dict[tuple[str, str], Aliases | None] = {}
-    problems: list[str] = []
-    for place in places(at.store, name):
-        try:
-            found[place] = get_aliases(at.store, at.trust, *place)
-        except InfrastructureError as problem:
-            found[place] = None
-            problems.append(str(problem))
-        else:
-            broken = broken_entries(Chain(at.store, at.trust, *place))
-            problems += [
-                f"{sentence} Next: put it back from a backup, or see `headgate vouch --help`."
-                for sentence in broken
-            ]
-    return found, problems
 
 
 def _row(version: ModelVersion, aliases: list[str] | None) -> list[str]:

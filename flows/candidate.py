@@ -8,14 +8,13 @@ from dataclasses import dataclass, replace
 from eval_suites.suite import Suite
 from flows.promote import target_of
 from flows.spec import ReleaseSpec
-from flows.translate import plan_of, recipes_of, refuse_same, serve_config_of
+from flows.translate import checked_recipes, plan_of, refuse_same, serve_config_of
 from registry.alias_log import get_aliases
 from registry.digest import Digest
 from registry.manifest import Manifest
 from registry.publish import get_version
 from registry.version import ModelVersion, ServeConfig, release_digest
-from tasks.calibration import calibration_file, check_calibration
-from tasks.engine_choice import check_recipe
+from tasks.calibration import calibration_file
 from tasks.fetch import Fetched, fetch
 from tasks.named_tasks import open_suite
 from tasks.provenance import record_fetch
@@ -56,10 +55,7 @@ class Candidate:
 def prepare(place: Workplace, spec: ReleaseSpec) -> Inputs:
     """The inputs; what the spec gets wrong fails before anything is downloaded, or at least quantized."""
     serve = serve_config_of(spec.serve)
-    recipes = tuple(recipes_of(spec.quantize))
-    for recipe in recipes:
-        check_recipe(recipe)
-        check_calibration(recipe.calibration, recipe.samples)
+    recipes = checked_recipes(spec.quantize)
     plan_of(spec.rollout)
     check_libnuma()
     place.begin_store()

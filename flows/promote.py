@@ -11,7 +11,7 @@ from flows.ending import told
 from flows.spec import Rollout
 from flows.translate import plan_of
 from registry.errors import HeadgateError, UsageError
-from registry.publish import get_version
+from registry.named_version import named_version
 from registry.version import ModelVersion
 from tasks.fleet_records import known_fleets
 from tasks.promotion import check_evidence, past_rollout, production_revision, replica_of, settle
@@ -37,7 +37,7 @@ def promote(version: str, rollout: Rollout | None = None, fleet: str | None = No
 
 def _promote(version: str, rollout: Rollout | None, fleet: str | None) -> dict[str, Any]:
     with open_workplace() as place:
-        found = get_version(place.store, version)
+        found = named_version(place.store, place.trust, version)
         target = target_of(place, found.name, rollout, fleet)
         check_evidence(place, found)
         canary = replica_of(place, found)

@@ -8,7 +8,7 @@ from prefect import flow
 
 from flows.ending import told
 from registry.errors import HeadgateError
-from registry.publish import get_version
+from registry.named_version import named_version
 from tasks.reproduce import reproduce as make_again
 from tasks.workplace import open_workplace
 
@@ -22,6 +22,6 @@ def reproduce(version: str) -> dict[str, Any]:
     """
     try:
         with open_workplace() as place:
-            return make_again(place, get_version(place.store, version)).to_json()
+            return make_again(place, named_version(place.store, place.trust, version)).to_json()
     except HeadgateError as error:
         return told(error)

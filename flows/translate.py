@@ -14,6 +14,8 @@ from flows.spec_gates import Fidelity, Scan
 from images import scan_policy, scan_report
 from registry.errors import UsageError
 from registry.version import ServeConfig
+from tasks.calibration import check_calibration
+from tasks.engine_choice import check_recipe
 from tasks.recipe import GROUPED, METHODS, Recipe
 
 
@@ -28,6 +30,15 @@ def recipes_of(quantize: Quantize) -> list[Recipe]:
     stated = [first, *(f.model_dump(mode="json", exclude_none=True) for f in quantize.fallbacks)]
     recipes = [_recipe({**first, "bits": None, **values}) for values in stated]
     refuse_same(recipes)
+    return recipes
+
+
+def checked_recipes(quantize: Quantize) -> tuple[Recipe, ...]:
+    """The same, as far as they can be judged without the model: their methods and their calibration texts."""
+    recipes = tuple(recipes_of(quantize))
+    for recipe in recipes:
+        check_recipe(recipe)
+        check_calibration(recipe.calibration, recipe.samples)
     return recipes
 
 

@@ -116,7 +116,7 @@ class Chain:
         try:
             return data, Snapshot() if data is None else Snapshot.from_bytes(data)
         except _UNREADABLE as problem:
-            raise _damaged(f"alias record {self.record_key}", worded(problem), self._put_back) from problem
+            raise _damaged(f"alias record {self.record_key}", worded(problem), self.put_back) from problem
 
     def read(self, number: int) -> Move | None:
         """An entry, whoever signed it; None when there is none."""
@@ -129,10 +129,10 @@ class Chain:
         try:
             move = Move.from_evidence(read_evidence(data, self.trust))
         except _UNREADABLE as problem:
-            raise _damaged(f"alias move {key}", worded(problem), self._put_back) from problem
+            raise _damaged(f"alias move {key}", worded(problem), self.put_back) from problem
         if (move.number, move.name, move.gpu_class) != (number, self.name, self.gpu_class):
             found = f"move {move.number} of {move.name} on {move.gpu_class}"
-            raise _damaged(f"alias move {key}", f"it is {found}, put in another place", self._put_back)
+            raise _damaged(f"alias move {key}", f"it is {found}, put in another place", self.put_back)
         return move
 
     def latest(self) -> tuple[bytes | None, Snapshot]:
@@ -170,18 +170,23 @@ class Chain:
         return f"{newest}; if it is an older one on purpose, {self.signed_without}"
 
     @property
-    def _put_back(self) -> str:
+    def put_back(self) -> str:
+        """What helps where a part of it is gone or damaged."""
         return (
             f"put it back from a backup, or upgrade Headgate; where no backup has it, {self.signed_without}"
         )
 
     @property
-    def _doubted(self) -> str:
-        sign = (
-            f"sign for what is right with `headgate vouch {self.name} --gpu-class {self.gpu_class} --why ...`"
-        )
+    def doubted(self) -> str:
+        """What helps where nobody trusted signed its last entry."""
         look = "find out who moved the alias (`headgate history`)"
-        return f"`headgate keys trust` the key if it is its owner's, else {look} and {sign}"
+        return f"`headgate keys trust` the key if it is its owner's, else {look} and {self.sign}"
+
+    @property
+    def sign(self) -> str:
+        """How a person signs for the aliases as they are."""
+        command = f"headgate vouch {self.name} --gpu-class {self.gpu_class} --why ..."
+        return f"sign for what is right with `{command}`"
 
     @property
     def signed_without(self) -> str:
@@ -193,7 +198,7 @@ class Chain:
         """The error of whoever would sign for a log that has lost these entries."""
         keys = ", ".join(self.entry_key(number) for number in numbers)
         problem = f"{keys} {'is' if len(numbers) == 1 else 'are'} missing or damaged"
-        return _damaged(f"alias log of {self.name} on {self.gpu_class}", problem, self._put_back)
+        return _damaged(f"alias log of {self.name} on {self.gpu_class}", problem, self.put_back)
 
     def only_record(self) -> InfrastructureError:
         """The error where no entry is left, and a record that claims there is one, or cannot be read."""
@@ -215,7 +220,7 @@ class Chain:
             if data is None and entry.number == 1:  # a record of format 1 was there, and is gone
                 snapshot = Snapshot(entry.before)
             if problem := snapshot.break_before(entry):
-                raise _damaged(f"alias move {self.entry_key(entry.number)}", problem, self._put_back)
+                raise _damaged(f"alias move {self.entry_key(entry.number)}", problem, self.put_back)
             snapshot = Snapshot.of(entry)
         missing = snapshot.move + 1
         if data is None and missing < self.numbers().stop and self.store.get(self.entry_key(missing)) is None:
@@ -270,7 +275,7 @@ class Chain:
     def _believed(self, number: int) -> Move | None:
         move = self.read(number) if number else None
         if move and not move.signer and not self.anyone:
-            raise _damaged(f"alias move {self.entry_key(number)}", move.doubt, self._doubted)
+            raise _damaged(f"alias move {self.entry_key(number)}", move.doubt, self.doubted)
         return move
 
 

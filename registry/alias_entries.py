@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from registry.alias_chain import Chain, Snapshot
@@ -59,22 +59,36 @@ def lost_numbers(entries: Sequence[Entry], end: int) -> tuple[int, ...]:
     return tuple(sorted(lost))
 
 
-def broken_entries(chain: Chain) -> list[str]:
-    """A sentence for each entry that is not the one which the next entry was made after, and not given up.
+@dataclass(frozen=True)
+class Links:
+    """What the entries say of each other. ``broken``: a sentence for each that is not the one which the next
+    was made after, and not given up. ``records``: by version number, the digest of the record that the newest
+    move to it was made for.
+    """
+
+    broken: tuple[str, ...]
+    records: Mapping[int, str]
+
+
+def read_links(chain: Chain) -> Links:
+    """The entries without their signatures.
 
     Each names the digest of the one before it, so whoever believes the last one needs no more signatures
     to know that all before it are whole: this takes a tenth of the time of reading them.
     """
     found: list[str] = []
+    records: dict[int, str] = {}
     given_up: set[int] = set()
     follows: str | None = None  # what this entry should be; None where nobody can tell
     for number, data in reversed([*chain.entries()]):
         whole = number not in given_up and data is not None and follows in (None, str(Digest.of_bytes(data)))
         if not whole and number not in given_up:
             found.append(missing(chain, number) if data is None else disbelieved(chain, number, _OTHER))
-        follows, lost = _links(data) if whole and data else (None, [])
+        follows, lost, made_for = _links(data) if whole and data else (None, [], {})
         given_up |= {*lost}
-    return found[::-1]
+        for version, record in made_for.items():
+            records.setdefault(version, record)
+    return Links(tuple(found[::-1]), records)
 
 
 def missing(chain: Chain, number: int) -> str:
@@ -90,14 +104,18 @@ def disbelieved(chain: Chain, number: int, why: str) -> str:
 _OTHER = "it is not the one that the next move was made after"
 
 
-def _links(entry: bytes) -> tuple[str | None, list[int]]:
-    """The digest of the one before it, as an entry names it, None where unreadable; and the lost ones."""
+def _links(entry: bytes) -> tuple[str | None, list[int], dict[int, str]]:
+    """The digest of the one before it, as an entry names it, None where unreadable; the lost ones; and the
+    record it was made for, by the version's number.
+    """
     try:
         payload = json.loads(base64.b64decode(json.loads(entry)["dsseEnvelope"]["payload"]))
         facts = payload["predicate"]["headgate"]["facts"]
-        return str(facts["previous"]), [int(number) for number in facts.get("lost", [])]
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
-        return None, []  # the next one, or whoever reads the last one, says so
+        record = f"sha256:{payload['subject'][0]['digest']['sha256']}"
+        target = int(facts["after"][facts["alias"]])
+        return str(facts["previous"]), [int(number) for number in facts.get("lost", [])], {target: record}
+    except (ValueError, TypeError, LookupError, AttributeError, RecursionError):
+        return None, [], {}  # the next one, or whoever reads the last one, says so
 
 
 def _read(chain: Chain, number: int, data: bytes | None) -> Entry:

@@ -5,7 +5,7 @@ How moves are made is ``alias_log``'s, how they lie in the store ``alias_chain``
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -14,10 +14,17 @@ from registry.alias_entries import Entry, disbelieved, missing, read_entries
 from registry.alias_log import places
 from registry.alias_move import Move
 from registry.errors import InfrastructureError, UsageError
-from registry.publish import get_version
+from registry.problem import Problem
+from registry.publish import RecordGone, get_version
 from registry.store import Store
 from registry.trust import Trust
 from registry.version import ModelVersion
+
+RECORD_HELPS = (
+    "put the version's record back from a backup; where there is none, remove what lies in its place and"
+    " import the version again"
+)
+"""What helps where the record of a version that a move points at is gone, or another now."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +73,23 @@ def read_log(store: Store, trust: Trust, name: str, gpu_class: str) -> Log:
 
     Raises UsageError for malformed names, InfrastructureError when the store cannot be reached.
     """
-    return _read(Chain(store, trust, name, gpu_class))
+    return log_of(Chain(store, trust, name, gpu_class))
+
+
+def log_of(chain: Chain) -> Log:
+    """The same, of this chain."""
+    seen = chain.seen()  # before the log is listed
+    entries = read_entries(chain)
+    counted = [entry for entry in entries if not entry.given_up]
+    damaged = {entry.number for entry in counted if entry.damage}
+    cut = "" if seen and seen.number in damaged else chain.cut(seen, len(entries))
+    wrong = [f"The alias log of {chain.name} on {chain.gpu_class} was cut off: {cut}."] if cut else []
+    return Log(
+        moves={e.number: e.move for e in counted if e.move},
+        breaks={e.number: e.broken for e in counted if e.broken},
+        unreadable={e.number: e.damage for e in counted if e.damage},
+        wrong=(*wrong, *(told for e in counted if (told := _problem(chain, e)))),
+    )
 
 
 def history(store: Store, trust: Trust, name: str, gpu_class: str | None = None) -> list[Move]:
@@ -91,24 +114,25 @@ def check_log(store: Store, trust: Trust, name: str, gpu_class: str) -> list[str
     trusted signed is none when a trusted one follows: that one signs for the whole chain before it.
     """
     chain = Chain(store, trust, name, gpu_class)
-    log = _read(chain)
-    last = max([0, *log.moves, *log.unreadable])
-    record = _record_problems(chain, log.moves.get(last))
-    return [*log.wrong, *_swapped(chain, log), *_unsigned(chain, log), *record]
+    return [fault.what for fault in faults(chain, log_of(chain))]
 
 
-def _read(chain: Chain) -> Log:
-    seen = chain.seen()  # before the log is listed
-    entries = read_entries(chain)
-    counted = [entry for entry in entries if not entry.given_up]
-    cut = chain.cut(seen, len(entries))
-    wrong = [f"The alias log of {chain.name} on {chain.gpu_class} was cut off: {cut}."] if cut else []
-    return Log(
-        moves={e.number: e.move for e in counted if e.move},
-        breaks={e.number: e.broken for e in counted if e.broken},
-        unreadable={e.number: e.damage for e in counted if e.damage},
-        wrong=(*wrong, *(told for e in counted if (told := _problem(chain, e)))),
-    )
+def faults(chain: Chain, log: Log) -> list[Problem]:
+    """The same, each with what helps, of a log that was read; a record that lags is harmless."""
+    return [
+        *(Problem(wrong, chain.put_back) for wrong in log.wrong),
+        *(Problem(other, RECORD_HELPS) for other in swapped(chain, log)),
+        *(Problem(doubt, chain.doubted) for doubt in _unsigned(chain, log)),
+        *_record_problems(chain, log),
+    ]
+
+
+def swapped(chain: Chain, log: Log, number: int | None = None) -> list[str]:
+    """A sentence for each move, or each to this version, whose version's record is gone or another now."""
+    moves = [move for move in log.moves.values() if number in (None, move.target)]
+    found = {n: _find(chain, n) for n in {move.target for move in moves}}
+    told = ((move, _other_version(move, found[move.target])) for move in moves)
+    return [disbelieved(chain, move.number, problem) for move, problem in told if problem]
 
 
 def _problem(chain: Chain, entry: Entry) -> str:
@@ -120,12 +144,6 @@ def _problem(chain: Chain, entry: Entry) -> str:
     return disbelieved(chain, entry.number, entry.broken) if entry.broken else ""
 
 
-def _swapped(chain: Chain, log: Log) -> Iterator[str]:
-    for move in log.moves.values():
-        if problem := _other_version(chain.store, move):
-            yield disbelieved(chain, move.number, problem)
-
-
 def _unsigned(chain: Chain, log: Log) -> list[str]:
     found: list[str] = []
     for move in log.moves.values():
@@ -133,20 +151,24 @@ def _unsigned(chain: Chain, log: Log) -> list[str]:
     return found
 
 
-def _record_problems(chain: Chain, last: Move | None) -> list[str]:
+def _record_problems(chain: Chain, log: Log) -> list[Problem]:
+    last = max([0, *log.moves, *log.unreadable])
     try:
         data, record = chain.saved()
         named = chain.read(record.move) if record.move else None
     except InfrastructureError as damage:
-        return [damage.problem]
-    if problem := chain.record_problem(record, named):
-        return [f"The alias record {chain.record_key} cannot be believed: {problem}."]
+        return [] if damage.problem in log.wrong else [Problem(damage.problem, damage.next_step)]
+    where = f"The alias record {chain.record_key}"
+    first = None if record.move or data is None else log.moves.get(1)  # format 1 says what came before it
+    if problem := chain.record_problem(record, named) or (record.break_before(first) if first else ""):
+        return [Problem(f"{where} cannot be believed: {problem}.", chain.put_back)]
     if data is not None and not last:
-        upgrade = "it was written before moves were signed; `headgate vouch` signs for it as it is"
-        return [f"The alias record {chain.record_key} is not signed: {upgrade}."]
-    if last and (data is None or record.move < last.number):
-        lag = f"it is at move {record.move} of {last.number}; `headgate reconcile` mends it"
-        return [f"The alias record {chain.record_key} lags behind its log: {lag}."]
+        why = "it was written before moves were signed"
+        return [Problem(f"{where} is not signed: {why}.", f"look at it, and {chain.sign}")]
+    if last in log.moves and (data is None or record.move < last):
+        lag = f"it is at move {record.move} of {last}"
+        mends = "`headgate reconcile --apply` brings it up to date"
+        return [Problem(f"{where} lags behind its log: {lag}.", mends, harmless=True)]
     return []
 
 
@@ -154,13 +176,19 @@ def _doubted(move: Move, problem: str) -> Move:
     return replace(move, doubt="; ".join(reason for reason in (move.doubt, problem) if reason))
 
 
-def _other_version(store: Store, move: Move) -> str:
+def _find(chain: Chain, number: int | None) -> ModelVersion | str:
+    """The version of this number, or why there is none."""
     try:
-        version = get_version(store, f"{move.name}/{move.target}")
-    except UsageError:
-        return f"the record of {move.name}/{move.target}, which it points at, is gone from the store"
+        return get_version(chain.store, f"{chain.name}/{number}")
+    except (UsageError, RecordGone):
+        return f"the record of {chain.name}/{number}, which it points at, is gone from the store"
     except InfrastructureError as problem:
         return problem.problem.rstrip(".")
-    if version.record_digest == move.version:
+
+
+def _other_version(move: Move, found: ModelVersion | str) -> str:
+    if isinstance(found, str):
+        return found
+    if found.record_digest == move.version:
         return ""
-    return f"it was made for {move.version}, but the record of {version.reference} is {version.record_digest}"
+    return f"it was made for {move.version}, but the record of {found.reference} is {found.record_digest}"

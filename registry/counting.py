@@ -107,10 +107,11 @@ class Case:
         return self.live_since is not None and self.live_since - self.now <= MAX_SKEW
 
     @property
-    def live_unknown(self) -> list[str]:
-        """A sentence for each reason why it may have been live, or earlier than the log has it now."""
+    def live_unknown(self) -> str:
+        """Why it may have been live, or earlier than the log has it now; or nothing."""
         what = "since when it was" if self.was_live else "whether it was ever"
-        return [f"{what} in production here cannot be told: {why.rstrip('.')}" for why in self.log_wrong]
+        why = "; ".join(reason.rstrip(".") for reason in self.log_wrong)
+        return f"{what} in production here cannot be told: {why}" if why else ""
 
     def is_since_live(self, evidence: Evidence) -> bool:
         """Whether it was made after the version was live first; what is not dated may have been.

@@ -23,6 +23,7 @@ from registry.descriptor import MANIFEST_MEDIA_TYPE, Descriptor
 from registry.digest import Digest, canonical_json
 from registry.errors import InfrastructureError
 from registry.file_layer import LAYER_MEDIA_TYPE, FileLayer, LayerReader
+from registry.remedy import put_anew
 
 _READ_SIZE = 1 << 20
 _LISTS = ("manifest", "index")  # words in the media types of what names other blobs, OCI's and Docker's
@@ -94,6 +95,11 @@ class LayoutBlobs:
         kept = None if self._blob_path(layer).is_file() else self._file_layer(layer)
         return kept.blob if kept else None
 
+    def file_of(self, digest: Digest) -> Path:
+        """The file that a blob, or what a layer holds, is read from."""
+        blob = self.streamed_from(digest)
+        return self._blobs.path(blob) if blob else self._blob_path(digest)
+
     def read(self, digest: Digest) -> bytes:
         """A small blob, which is what its digest says."""
         with self.open_blob(digest) as stream:
@@ -102,7 +108,7 @@ class LayoutBlobs:
             raise InfrastructureError(
                 f"The blob {digest} of the image layout {self._root} is damaged",
                 why=f"its content has the digest {Digest.of_bytes(data)}",
-                next_step="remove it and release again: it is written anew",
+                next_step=put_anew(self._blob_path(digest)),
             )
         return data
 

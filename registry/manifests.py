@@ -8,6 +8,7 @@ from registry.data_errors import worded
 from registry.digest import Digest, canonical_json
 from registry.errors import InfrastructureError
 from registry.manifest import Manifest
+from registry.remedy import put_anew
 from registry.store import Store
 
 _RESTORE = "restore it from a backup, or release the version again"
@@ -38,7 +39,7 @@ def read_manifest(store: Store, digest: Digest) -> Manifest | None:
         return Manifest.from_json(json.loads(data))
     except (ValueError, KeyError, TypeError, AttributeError) as problem:
         what, why = f"The list of files {key} is damaged", worded(problem)
-        raise InfrastructureError(what, why=why, next_step=_RESTORE) from problem
+        raise InfrastructureError(what, why=why, next_step=put_anew(key)) from problem
 
 
 def load_manifest(store: Store, digest: Digest) -> Manifest:

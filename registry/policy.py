@@ -44,7 +44,7 @@ _ABSENT = {
     FIDELITY: "no fidelity gate has compared it with its source",
     QUALITY: "no quality gate has judged it",
     SCAN: "no scan has looked at its runtime",
-    RELEASE: "no release has bound its evidence together",
+    RELEASE: "no release has bound its evidence together, or its record has changed: see `headgate verify`",
     APPROVAL: "nobody has approved it",
 }
 
@@ -180,7 +180,7 @@ def _gaps(policy: Policy, alias: Alias, case: Case) -> list[_Gap]:
         gaps = _gaps_on_return(required, case)
     else:
         gaps = [gap for r in required if (gap := _gap(case, r))]
-    gaps += [_Gap(ALIAS_MOVE, why, InfrastructureError) for why in case.live_unknown if gaps]
+    gaps += [_Gap(ALIAS_MOVE, why, InfrastructureError) for why in [case.live_unknown] if gaps and why]
     gaps += [_Gap(APPROVAL, _rejection(evidence), Refused) for evidence in case.rejections]
     return list(dict.fromkeys(gaps))  # what two requirements ask for is told once
 

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from registry.alias import Alias
-from registry.alias_history import check_log, history
+from registry.alias_chain import Chain
+from registry.alias_history import faults, history, log_of
 from registry.alias_log import get_aliases, lags, move_alias, places, roll_forward
 from registry.attachment import Attachment
 from registry.bundle import Signer
@@ -28,11 +29,6 @@ from registry.reconcile_index import IndexReconciler
 from registry.store import Store
 from registry.trust import Trust
 from registry.version import ModelVersion
-
-_VOUCH = (
-    "restore the store from a backup, or sign for the aliases as they are with `headgate vouch`, and with"
-    " `--restored` where moves or versions are gone for good"
-)
 
 
 @dataclass(frozen=True)
@@ -63,14 +59,15 @@ class Reconciler:
 
     def _aliases(self) -> Iterator[Problem]:
         for place in places(self.store):
-            sentences = check_log(self.store, self.trust, *place)
-            for sentence in sentences:
+            chain = Chain(self.store, self.trust, *place)
+            found = faults(chain, log_of(chain))
+            for fault in found:
                 # Only lagging can be mended, and it is the only thing that can be wrong then.
-                if len(sentences) == 1 and lags(self.store, self.trust, *place):
+                if len(found) == 1 and lags(self.store, self.trust, *place):
                     mended = "the alias record is brought up to date with its log"
-                    yield Problem(sentence, mended, self._roll_forward(*place))
+                    yield Problem(fault.what, mended, self._roll_forward(*place))
                 else:
-                    yield Problem(sentence, _VOUCH)
+                    yield Problem(fault.what, fault.remedy)
 
     def _roll_forward(self, name: str, gpu_class: str) -> Mend:
         return lambda: roll_forward(self.store, self.trust, name, gpu_class)

@@ -11,12 +11,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import PurePosixPath
 
-from registry.predicates import RELEASE
 from registry.problem import Mend, Problem
 from registry.publish import index_version, lost_numbers
 from registry.store import Store
 from registry.trust import Trust
-from registry.verify_evidence import read_said
+from registry.verify_evidence import read_said, releases_of
 from registry.version import ModelVersion
 
 _INDEX = "versions-by-content/"
@@ -59,8 +58,7 @@ class IndexReconciler:
     def _is_vouched_for(self, version: ModelVersion) -> bool:
         if version.predates_signing:
             return not self._is_taken(version)
-        said = read_said(self.store, self.trust, version).counted
-        return any((e.kind, e.subject) == (RELEASE, version.record_digest) for e in said)
+        return bool(releases_of(version, read_said(self.store, self.trust, version)))
 
     def _is_taken(self, version: ModelVersion) -> bool:
         """Whether the index gives its number to other content."""

@@ -100,6 +100,8 @@ def _sentence(problem: Mapping[str, Any], parent: type[BaseModel] | None) -> str
         case "literal_error" | "enum":
             expected = problem["ctx"]["expected"]
             return f"must be {expected}, not {_shown(problem['input'])}{_closest(problem['input'], expected)}"
+        case "tuple_type" | "list_type" | "set_type" | "frozen_set_type":
+            return f"must be a list, not {_shown(problem['input'])}"
     message = str(problem["msg"])
     return f"{message[:1].lower()}{message[1:]}, not {_shown(problem['input'])}"
 

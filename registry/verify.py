@@ -15,20 +15,21 @@ from pathlib import Path
 
 from judging.verdict import Finding, Outcome, Verdict
 from registry.alias import Alias
-from registry.alias_history import check_log, read_log
-from registry.alias_log import places
+from registry.alias_chain import Chain
+from registry.alias_history import RECORD_HELPS, faults, log_of
 from registry.blobs import BlobStore
 from registry.counting import Case
 from registry.digest import Digest
-from registry.errors import InfrastructureError, Refused, UsageError
+from registry.errors import InfrastructureError, Refused
 from registry.lost_evidence import check_kept
 from registry.manifest import Manifest
 from registry.manifests import load_manifest, manifest_key
+from registry.named_version import named_version
 from registry.oci_layout import OciLayout
 from registry.open_case import open_case
 from registry.plain_text import counted
 from registry.policy import Policy, exemption, missing_evidence
-from registry.publish import RecordGone, get_version
+from registry.publish import RecordGone
 from registry.store import Store
 from registry.trust import Trust
 from registry.verify_evidence import (
@@ -38,6 +39,7 @@ from registry.verify_evidence import (
     check_release,
     check_weights_signature,
     read_said,
+    releases_of,
 )
 from registry.verify_image import Heard, NotHere, check_config, check_listed, check_manifest_kept
 from registry.verify_weights import WeightsPlaces, check_blob, check_weights, not_here
@@ -46,10 +48,6 @@ from registry.version import ModelVersion, parse_reference
 POLICY = "policy"
 """The name of the finding that says whether a version may be in production."""
 _RESTORE = "restore it from a backup, or release the version again"
-_MOVED = (
-    "`headgate reconcile` mends what a crash left; else put the file back from a backup, or look at `headgate"
-    " history` and sign for what is right with `headgate vouch`"
-)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,49 +130,34 @@ def _read_record(held: Holdings, reference: str) -> tuple[ModelVersion | None, F
     except ValueError:
         reached = None
     try:
-        version = get_version(held.store, reference)
+        version = named_version(held.store, held.trust, reference)
     except InfrastructureError as damage:
         if reached is None and not isinstance(damage, RecordGone):
             raise
         return None, _failed("record", str(damage))
-    except UsageError:
-        if not (gone := _only_in_log(held, reference)):
-            raise
-        return None, _failed("record", str(gone))
     return version, _passed("record", f"{version.record_digest} is as it was written")
-
-
-def _only_in_log(held: Holdings, reference: str) -> RecordGone | None:
-    """What to say of a version whose record and whose index entry are gone, and an alias log names it."""
-    with contextlib.suppress(ValueError):
-        name, number = parse_reference(reference)
-        for place in places(held.store, name):
-            if number in read_log(held.store, held.trust, *place).named:
-                return RecordGone(
-                    f"The record of {reference} is gone from the store",
-                    why=f"the alias log of {name} on {place[1]} names it, and nothing else does any more",
-                    next_step="restore the store from a backup, or import or release the version again",
-                )
-    return None
 
 
 def _standing(held: Holdings, version: ModelVersion, said: Said) -> Iterator[Finding]:
     """The checks of what points at a version."""
     key = f"versions-by-content/{version.name}/{version.content_digest.hex}"
-    yield _judged("index", lambda: _check_index(version, key, held.store.get(key)))
-    kept = {e.digest for e in said.evidence}
+    yield _judged("index", lambda: _check_index(version, said, key, held.store.get(key)))
+    kept = {*(e.digest for e in said.evidence), *said.damaged_digests}  # damaged is not removed
     yield _judged("kept", lambda: check_kept(held.store, held.layout, version, kept, held.trust))
-    problems = check_log(held.store, held.trust, version.name, version.gpu_class)
-    yield from (_failed("aliases", f"{problem} Next: {_MOVED}.") for problem in problems)
+    chain = Chain(held.store, held.trust, version.name, version.gpu_class)
+    problems = faults(chain, log_of(chain))
+    yield from (_failed("aliases", f"{problem.what} Next: {problem.remedy}.") for problem in problems)
     if not problems:
         yield _passed("aliases", f"every move on {version.gpu_class} is signed and follows the one before")
 
 
-def _check_index(version: ModelVersion, key: str, data: bytes | None) -> str:
+def _check_index(version: ModelVersion, said: Said, key: str, data: bytes | None) -> str:
     if data != str(version.number).encode():
         found = "missing" if data is None else f"{data[:40]!r}"
         what = f"The index from content to number has another number for {version.reference}"
-        raise Refused(what, why=f"{key} is {found}", next_step="`headgate reconcile --apply` writes it anew")
+        vouched = version.predates_signing or releases_of(version, said)
+        step = "`headgate reconcile --apply` writes it anew" if vouched else RECORD_HELPS
+        raise Refused(what, why=f"{key} is {found}", next_step=step)
     return "its content leads to its number"
 
 

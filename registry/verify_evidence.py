@@ -6,8 +6,10 @@ nothing. What the evidence says, and what that allows, is the policy's.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import contextlib
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 
 from registry.counting import is_satisfied
 from registry.data_errors import worded
@@ -41,6 +43,13 @@ class Said:
         """What a key trusted for its kind has signed."""
         return [e for e in self.evidence if not e.doubt]
 
+    @property
+    def damaged_digests(self) -> Iterator[Digest]:
+        """Of the records that are damaged, as their keys have them."""
+        for key in self.damaged:
+            with contextlib.suppress(ValueError):  # a file that somebody else put there
+                yield Digest(PurePosixPath(key).stem)
+
 
 def read_said(store: Store, trust: Trust, version: ModelVersion) -> Said:
     """Every record about every digest of a version; one that is damaged hides no other."""
@@ -72,7 +81,7 @@ def check_record(evidence: Evidence, counted: Iterable[Evidence]) -> str:
 
 def check_release(version: ModelVersion, said: Said) -> str:
     """Who vouches for the record as a whole; Refused when nobody trusted does, or for something else."""
-    releases = [e for e in said.counted if (e.kind, e.subject) == (RELEASE, version.record_digest)]
+    releases = releases_of(version, said)
     if not releases:
         why = f"no release statement about {version.record_digest} is signed by a key trusted here"
         next_step = _how_to_sign(version, said, RELEASE)
@@ -81,6 +90,11 @@ def check_release(version: ModelVersion, said: Said) -> str:
         _check_statement(version, release, said)
     signers = ", ".join(sorted({e.signer for e in releases if e.signer}))
     return f"{version.record_digest} is vouched for by {signers}"
+
+
+def releases_of(version: ModelVersion, said: Said) -> list[Evidence]:
+    """The release statements about the record of a version that trusted keys signed."""
+    return [e for e in said.counted if (e.kind, e.subject) == (RELEASE, version.record_digest)]
 
 
 def _check_statement(version: ModelVersion, release: Evidence, said: Said) -> None:
@@ -94,7 +108,7 @@ def _check_statement(version: ModelVersion, release: Evidence, said: Said) -> No
     elif release.verdict is None or not release.verdict.passed:
         wrong = f"it says {release.verdict.outcome if release.verdict else 'nothing'}"
     elif gone := sorted(set(release.facts.get("evidence", ())) - kept):
-        wrong = f"it rests on evidence that is not here: {', '.join(gone)}"
+        wrong = f"it rests on evidence that is not here or damaged: {', '.join(gone)}"
     if wrong:
         what = f"The release statement {release.digest} does not hold for {version.reference}"
         raise Refused(what, why=wrong, next_step="restore the store from a backup, or release it again")
@@ -132,7 +146,7 @@ def check_attached(layout: OciLayout, version: ModelVersion, said: Said, trust: 
         raise Refused(what, why="; ".join(wrong), next_step="remove them, or trust the keys that signed them")
     if listed := layout.resolve(fallback_tag(version.image)):
         check_listed(layout, listed.digest)
-    if not _releases(said.counted, version) & attached.keys():
+    if not {e.digest for e in releases_of(version, said)} & attached.keys():
         what = f"The image {version.image} does not carry its release statement"
         raise Refused(what, why=f"{counted(len(attached), 'other')} attached", next_step=_attach(version))
     return f"{counted(len(attached), 'statement')} beside the image"
@@ -152,10 +166,6 @@ def read_attached(layout: OciLayout, version: ModelVersion) -> dict[Digest, byte
         why = problem.problem if isinstance(problem, InfrastructureError) else worded(problem)
         raise Refused(what, why=why, next_step=_attach(version)) from problem
     return attached
-
-
-def _releases(counted: Sequence[Evidence], version: ModelVersion) -> set[object]:
-    return {e.digest for e in counted if (e.kind, e.subject) == (RELEASE, version.record_digest)}
 
 
 def _attach(version: ModelVersion) -> str:

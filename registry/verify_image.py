@@ -21,6 +21,7 @@ from registry.errors import InfrastructureError, Refused
 from registry.manifest import Manifest, ManifestEntry
 from registry.oci_layout import OciLayout
 from registry.referrers import media_type_of
+from registry.remedy import put_anew
 from registry.version import ModelVersion
 
 Heard = Callable[[int], None]
@@ -50,7 +51,9 @@ def read_small(layout: OciLayout, digest: Digest) -> bytes:
     with _opened(layout, digest) as stream:
         data = stream.read()
     if Digest.of_bytes(data) != digest:
-        raise Refused(f"{digest} has been changed in the image layout", next_step=_RESTORE)
+        raise Refused(
+            f"{digest} has been changed in the image layout", next_step=put_anew(layout.file_of(digest))
+        )
     return data
 
 
@@ -152,14 +155,14 @@ def read_layer(layout: OciLayout, layer: Descriptor, heard: Heard) -> LayerFile:
             file = _only_file(layer, reader)
             reader.drain()
         except (tarfile.TarError, UnicodeError, ValueError) as problem:
-            raise _changed(layer, f"it is no tar archive ({problem})") from problem
+            raise _changed(layout, layer, f"it is no tar archive ({problem})") from problem
         except OSError as problem:
             why = problem.strerror or str(problem)
             raise InfrastructureError(f"The layer {layer.digest} cannot be read", why=why) from problem
     if reader.digest != layer.digest:
-        raise _changed(layer, f"its content has the digest {reader.digest}")
+        raise _changed(layout, layer, f"its content has the digest {reader.digest}")
     if reader.count != layer.size:
-        raise _changed(layer, f"it has {reader.count} bytes instead of {layer.size}")
+        raise _changed(layout, layer, f"it has {reader.count} bytes instead of {layer.size}")
     return file
 
 
@@ -217,8 +220,9 @@ def _opened(layout: OciLayout, digest: Digest) -> BinaryIO:
         raise kind(problem.what, why=problem.why, next_step=_RESTORE) from problem
 
 
-def _changed(layer: Descriptor, why: str) -> Refused:
-    return Refused(f"The layer {layer.digest} has been changed", why=why, next_step=_RESTORE)
+def _changed(layout: OciLayout, layer: Descriptor, why: str) -> Refused:
+    next_step = put_anew(layout.file_of(layer.digest))
+    return Refused(f"The layer {layer.digest} has been changed", why=why, next_step=next_step)
 
 
 def _labels(version: ModelVersion) -> dict[str, str]:

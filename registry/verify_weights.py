@@ -16,11 +16,13 @@ from registry.errors import Refused
 from registry.manifest import Manifest
 from registry.oci_layout import OciLayout
 from registry.plain_text import counted
+from registry.remedy import put_anew
 from registry.verify_image import Heard, LayerFile, NotHere, image_parts, manifest_of, read_files
 from registry.version import ModelVersion
 
 _SHOWN = 3  # differences worth naming; the rest is counted
 _RESTORE = "restore it from a backup, or release the version again"
+_MADE_AGAIN = "whatever serves the version next makes it again, from the blobs"
 
 
 @dataclass(frozen=True)
@@ -42,8 +44,7 @@ def check_weights(places: WeightsPlaces, version: ModelVersion, weights: Manifes
     if places.blobs:
         absent |= set(_absent_blobs(places.layout, places.blobs, weights, files or {}, heard))
         if places.folder:
-            differences = list(_differences(places.folder, weights, places.blobs))
-            _refuse_differences(f"The folder {places.folder}", differences)
+            _check_folder(places.folder, weights, places.blobs)
     files_told = counted(len(weights.files), "file")
     if absent:
         raise not_here(f"{len(absent)} of {files_told} of the weights", version, absent)
@@ -57,7 +58,7 @@ def check_served(blobs: BlobStore, folder: Path, weights: Manifest, heard: Heard
         if blobs.has(entry.digest):  # the folder's file is a link to it
             check_blob(blobs, path, entry.digest)
         heard(entry.size)
-    _refuse_differences(f"The folder {folder}", list(_differences(folder, weights, blobs)))
+    _check_folder(folder, weights, blobs)
 
 
 def not_here(what: str, version: ModelVersion, names: set[str] | None = None) -> NotHere:
@@ -89,7 +90,7 @@ def _in_image(
     ]
     if not differences and len(layers) != len(weights.files):
         differences = [f"it has {counted(len(layers), 'layer')} for {counted(len(weights.files), 'file')}"]
-    _refuse_differences(f"The image {image}", differences)
+    _refuse_differences(f"The image {image}", differences, _RESTORE)
     return files
 
 
@@ -114,8 +115,8 @@ def check_blob(blobs: BlobStore, path: str, digest: Digest) -> None:
     found = Digest.of_file(blobs.path(digest))
     if found != digest:
         why = f"its content has the digest {found}"
-        next_step = f"remove {blobs.path(digest)} and release the version again"
-        raise Refused(f"The blob {digest} of {path} has been changed", why=why, next_step=next_step)
+        what = f"The blob {digest} of {path} has been changed"
+        raise Refused(what, why=why, next_step=put_anew(blobs.path(digest)))
 
 
 def _differences(folder: Path, weights: Manifest, blobs: BlobStore) -> Iterator[str]:
@@ -135,10 +136,15 @@ def _differences(folder: Path, weights: Manifest, blobs: BlobStore) -> Iterator[
             yield f"{path} differs"
 
 
-def _refuse_differences(where: str, sentences: list[str]) -> None:
+def _check_folder(folder: Path, weights: Manifest, blobs: BlobStore) -> None:
+    differences = list(_differences(folder, weights, blobs))
+    _refuse_differences(f"The folder {folder}", differences, f"remove {folder}: {_MADE_AGAIN}")
+
+
+def _refuse_differences(where: str, sentences: list[str], next_step: str) -> None:
     if sentences:
         what = f"{where} does not hold the weights of the record"
-        raise Refused(what, why=_shown(sentences, "; "), next_step=_RESTORE)
+        raise Refused(what, why=_shown(sentences, "; "), next_step=next_step)
 
 
 def _shown(words: list[str], between: str = ", ") -> str:

@@ -261,13 +261,29 @@ def test_a_move_that_is_gone_or_damaged_in_the_middle_is_noticed(
     answer = told(capsys)
     assert ([move["number"] for move in answer["moves"]], answer["ok"]) == ([1, 3], False)
     assert "audit/tiny/cpu/00000002.json" in answer["problems"][0]
-    assert main(["versions"]) == 40
-    assert "audit/tiny/cpu/00000002.json" in " ".join(capsys.readouterr().err.split())
+    for listing in (["versions"], ["show", "tiny/1"]):
+        assert main(listing) == 40
+        shown = capsys.readouterr()
+        assert "tiny/1" in shown.out
+        assert "audit/tiny/cpu/00000002.json" in " ".join(shown.err.split())
     assert main(["versions", "--json"]) == 40
     answer = told(capsys)
     (problem,) = answer["problems"]
     assert "audit/tiny/cpu/00000002.json" in problem
     assert answer["versions"][0]["aliases"] == ["candidate", "staging", "production"]
+
+
+@pytest.mark.parametrize("damage", [b"garbage", b'{"candidate":9,"production":null,"previous":null}'])
+def test_an_alias_record_that_says_something_else_is_noticed_and_signed_for(
+    tiny: TinyHome, version: ModelVersion, capsys: pytest.CaptureFixture[str], damage: bytes
+) -> None:
+    """History names what helps, and that helps."""
+    (tiny.home.store / "aliases/tiny/cpu.json").write_bytes(damage)
+    assert main(["history", "tiny", "--json"]) == 40
+    (problem,) = told(capsys)["problems"]
+    assert "`headgate vouch tiny --gpu-class cpu --why ... --restored`" in problem
+    assert main(["vouch", "tiny", "--gpu-class", "cpu", "--why", "x", "--restored"]) == 0
+    assert main(["history", "tiny"]) == 0
 
 
 def test_what_was_live_is_not_held_back_by_half_a_log_without_a_word(
@@ -361,7 +377,7 @@ def test_a_lost_key_is_got_over_by_vouching(
     trusted = tiny.home.keys / "trusted.yaml"
     assert main(["keys", "distrust", "builder"]) == 0
     assert "builder" not in trusted.read_text()
-    assert main(["history", "tiny"]) == 0
+    assert main(["history", "tiny"]) == 40
     assert "Move 2 on cpu is in doubt: it is signed by the key" in capsys.readouterr().err
     assert main(["stage", "tiny/1"]) == 13
     assert main(["vouch", "tiny", "--gpu-class", "cpu", "--why", "laptop stolen", "--json"]) == 0

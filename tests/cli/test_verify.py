@@ -11,9 +11,11 @@ import pytest
 
 from cli.main import main
 from registry.alias import Alias
+from registry.digest import canonical_json
 from registry.oci_client import OciClient
 from registry.open_store import open_registry
 from registry.policy_file import read_policy
+from registry.publish import get_version
 from registry.reconcile import Reconciler
 from tests.simulators.released import WHEN, TinyHome, release, tiny_home
 
@@ -123,6 +125,65 @@ def test_a_version_whose_record_is_gone_is_wrong(at: TinyHome, capsys: pytest.Ca
     assert "is gone from the store" in json.dumps(said(capsys))
     assert main(["show", "tiny/1"]) == 40
     assert "restore the store from a backup" in " ".join(capsys.readouterr().err.split())
+
+
+@pytest.mark.parametrize("arguments", [["show", "tiny/1"], ["stage", "tiny/1"]])
+def test_a_version_that_only_the_alias_log_names_is_gone_for_every_command(
+    at: TinyHome, arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its record and its index entry were removed: that is damage, and not a slip of the pen."""
+    version = get_version(at.store, "tiny/1")
+    at.store.delete(f"versions-by-content/tiny/{version.content_digest.hex}")
+    at.store.delete("versions/tiny/000001.json")
+    assert main([*arguments, "--json"]) == 40
+    error = said(capsys)["error"]
+    assert error["what"] == "The record of tiny/1 is gone from the store"
+    assert "the alias log of tiny on cpu names it" in error["why"]
+
+
+def test_an_altered_record_is_not_for_reconcile_to_name_again(
+    at: TinyHome, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The index does not name it, as nobody signed for it: the record is what has to come back."""
+    record = at.home.store / "versions/tiny/000001.json"
+    record.write_bytes(canonical_json(json.loads(record.read_bytes()) | {"source_commit": "b" * 40}))
+    assert main(["verify", "tiny/1", "--json"]) == 10
+    index = [f["message"] for f in said(capsys)["verdict"]["findings"] if f["name"] == "index"]
+    assert "Next: put the version's record back from a backup" in index[0]
+    assert "reconcile" not in index[0]
+    assert main(["stage", "tiny/1", "--json"]) == 13
+    assert "its record has changed: see `headgate verify`" in said(capsys)["error"]["why"]
+
+
+def test_evidence_that_is_damaged_is_not_said_to_be_removed(
+    at: TinyHome, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its file is there: one finding tells of it, and none of another fault."""
+    version = get_version(at.store, "tiny/1")
+    scan = next(iter(at.store.list(f"evidence/{version.runtime.hex}/")))
+    (at.home.store / scan).write_bytes(b"{}")
+    assert main(["verify", "tiny/1", "--json"]) == 10
+    findings = {f["name"]: f for f in said(capsys)["verdict"]["findings"]}
+    assert (findings["evidence"]["outcome"], findings["kept"]["outcome"]) == ("fail", "pass")
+
+
+@pytest.mark.parametrize("data", [None, b"{}"])
+def test_each_fault_of_the_alias_log_is_told_once_with_what_helps(
+    at: TinyHome, capsys: pytest.CaptureFixture[str], data: bytes | None
+) -> None:
+    """The record lags, which `reconcile --apply` mends; or the last move is damaged."""
+    aliases = at.home.store / "aliases/tiny/cpu.json"
+    lagging = aliases.read_bytes()
+    assert main(["stage", "tiny/1"]) == 0
+    if data:
+        (at.home.store / "audit/tiny/cpu/00000003.json").write_bytes(data)
+    else:
+        aliases.write_bytes(lagging)
+    capsys.readouterr()
+    assert main(["verify", "tiny/1", "--json"]) == 10
+    (told,) = [f["message"] for f in said(capsys)["verdict"]["findings"] if f["name"] == "aliases"]
+    assert ("vouch tiny --gpu-class cpu" if data else "`headgate reconcile --apply`") in told
+    assert told.count("headgate reconcile") == (0 if data else 1)
 
 
 def _key(at: TinyHome) -> Path:

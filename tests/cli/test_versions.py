@@ -193,6 +193,38 @@ def test_a_version_that_only_an_alias_names_is_missed(home: Home, capsys: pytest
     assert answer["problems"] == ["The record of tiny/2 is gone from the store: `headgate verify tiny/2`."]
 
 
+@pytest.mark.parametrize("data", [None, b"{}", "altered"])
+def test_a_record_that_is_gone_or_damaged_hides_no_other(
+    home: Home, capsys: pytest.CaptureFixture[str], data: bytes | str | None
+) -> None:
+    """By every command that lists, also when nothing but an old move knows the version any more."""
+    release(home, layers=1, alias=Alias.PRODUCTION)
+    release(home, layers=2, alias=Alias.PRODUCTION)
+    store = DirStore(home.store)
+    record = home.store / "versions/tiny/000001.json"
+    altered = json.loads(record.read_bytes()) | {"source_commit": "b" * 40}
+    if data is None:
+        store.delete(f"versions-by-content/tiny/{get_version(store, 'tiny/1').content_digest.hex}")
+    record.unlink()
+    if data:
+        record.write_bytes(canonical_json(altered) if data == "altered" else b"{}")
+    assert main(["versions", "--json"]) == 40
+    answer = json.loads(capsys.readouterr().out.splitlines()[-1])
+    listed = {v["number"]: v["aliases"] for v in answer["versions"]}
+    assert (listed[2], listed.get(1)) == (["production"], None)
+    (problem,) = answer["problems"]
+    assert "tiny/1" in problem or "versions/tiny/000001.json" in problem
+    assert main(["history", "tiny", "--json"]) == 40
+    answer = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert len(answer["moves"]) == 2
+    assert "record" in answer["problems"][0]
+    assert main(["versions"]) == 40
+    assert "tiny/2" in capsys.readouterr().out
+    if data == "altered":
+        assert main(["show", "tiny/1", "--json"]) == 40
+        assert json.loads(capsys.readouterr().out.splitlines()[-1])["aliases"] == []
+
+
 def test_a_version_that_is_exempt_from_the_policy_is_shown_as_such(
     home: Home, capsys: pytest.CaptureFixture[str]
 ) -> None:

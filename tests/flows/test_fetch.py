@@ -116,3 +116,22 @@ def petabytes(path: str, answer: Answer) -> Answer:
         entry["size"] = 10**15
         entry.get("lfs", {})["size"] = 10**15
     return replace(answer, body=json.dumps(entries).encode())
+
+
+@pytest.mark.parametrize("arguments", [[], ["--dry-run"]])
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"fallbacks": [{"method": "gptq"}, {"method": "gptq"}]}, "is the same recipe as"),
+        ({"calibration": "nowhere.jsonl"}, "nowhere.jsonl"),
+        ({"samples": 4096}, "are too few"),
+    ],
+)
+def test_recipes_that_can_never_be_followed_are_told_before_a_byte_comes(
+    place: Project, arguments: list[str], change: dict[str, Any], said: str
+) -> None:
+    """As a release does, with 2: who fetches ahead of it learns of it ahead, too."""
+    code, answer = fetched(place.together(), *arguments, quantize=change)
+    assert code == 2
+    assert said in json.dumps(answer["error"])
+    assert transfers(place) == []

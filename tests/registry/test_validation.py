@@ -69,6 +69,7 @@ def problem(**written: Any) -> str:
         ({"plain": {"weight": 5, "aftr": 1}}, "plain.aftr: unknown key; did you mean 'after'?"),
         ({"quantize": {"engine": "none", "bits": 4}}, "quantize.bits: unknown key; known: engine"),
         ({"serve": {}}, "serve.weight: is required"),
+        ({"steps": "mit"}, "steps: must be a list, not 'mit'"),
         ({"name": "taken"}, "spec.yaml is not valid: the name is taken."),
     ],
 )
