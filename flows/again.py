@@ -96,7 +96,7 @@ def candidate_again(place: Workplace, question: Question) -> Candidate:
 
 
 def gates_behind(case: Case, suite: str | None = None) -> Gates:
-    """The gates that a version's evidence names; ``suite`` stands in for the newest one. Pure.
+    """The gates that a version's evidence names; ``suite`` stands in for the newest one.
 
     The scan is by the default policy: evidence does not tell. Raises UsageError where a suite is not told
     either, or is none that comes with Headgate.

@@ -55,7 +55,10 @@ def measure_live(place: Workplace, inputs: Inputs) -> Live | None:
 
 def _as_before(place: Workplace, inputs: Inputs) -> Live | None:
     """What the same weights scored on the runtime they were judged on before, where nothing is live."""
-    report = _kept(place, inputs, inputs.before) if inputs.before else None
+    before = inputs.before
+    if before is None or _same_runtime(inputs, before):
+        return None
+    report = _kept(place, inputs, before)
     return Live("before", report) if report else None
 
 
@@ -82,5 +85,5 @@ def ask_live_more(place: Workplace, inputs: Inputs, live: Live, scored: EvalRepo
     return _measured_live(place, inputs, version)
 
 
-def _same_runtime(inputs: Inputs, live: ModelVersion) -> bool:
-    return live.runtime == inputs.installed.runtime.digest
+def _same_runtime(inputs: Inputs, version: ModelVersion) -> bool:
+    return version.runtime == inputs.installed.runtime.digest

@@ -76,7 +76,8 @@ def prepare(place: Workplace, spec: ReleaseSpec) -> Inputs:
     model = spec.model
     for recipe in recipes:  # small, and a mistake there is better told before the model has come
         calibration_file(place, recipe.calibration, recipe.samples, model.token_secret)
-    suite = open_suite(place, spec.evaluate.suite, spec.evaluate.allow_code, model.token_secret)
+    evaluate = spec.evaluate
+    suite = open_suite(place, evaluate.suite, evaluate.allow_code, model.token_secret).under(evaluate.profile)
     source = fetch(place, model.uri, model.revision or "main", model.licences, model.token_secret)
     record_fetch(place, source)
     _check_fit(place, source.manifest, recipes, gpu_class)
@@ -84,7 +85,7 @@ def prepare(place: Workplace, spec: ReleaseSpec) -> Inputs:
         name,
         gpu_class,
         spec.gates,
-        suite.under(spec.evaluate.profile),
+        suite,
         serve,
         source,
         install_runtime(place),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -12,12 +11,12 @@ from registry.counting import Case, is_satisfied
 from registry.digest import Digest
 from registry.evidence import evidence_about
 from registry.policy import Policy, missing_evidence
-from registry.predicates import APPROVAL, FETCH, QUANTIZE
+from registry.predicates import APPROVAL, FETCH, PREFLIGHT, QUANTIZE
 from registry.publish import read_versions
 from registry.version import ModelVersion
 from tasks.workplace import Workplace
 
-_OTHERS = frozenset({APPROVAL, FETCH, QUANTIZE})
+_OTHERS = frozenset({APPROVAL, FETCH, PREFLIGHT, QUANTIZE})
 """Evidence that judging a release again does not bring."""
 
 
@@ -26,8 +25,8 @@ def judged_before(
 ) -> ModelVersion | None:
     """The newest version of this release digest, if what it was judged by holds and passed; else None.
 
-    ``asked`` maps kinds of evidence to facts that a record of theirs has to have. Of the rest the policy
-    decides what has to be there, and how old it may be.
+    ``asked`` maps kinds of evidence to facts that a record of theirs has to have, as plain JSON values. Of
+    the rest the policy decides what has to be there, and how old it may be.
     """
     versions, _damaged = read_versions(place.store, name)
     same = [version for version in versions if version.release_digest == release]
@@ -49,5 +48,4 @@ def _holds(place: Workplace, version: ModelVersion, asked: Mapping[str, Mapping[
 
 
 def _was_asked(case: Case, kind: str, facts: Mapping[str, Any]) -> bool:
-    plain = json.loads(json.dumps(facts))  # as records have them: tuples are lists there
-    return any(is_satisfied(e) and plain.items() <= e.facts.items() for e in case.newest(kind))
+    return any(is_satisfied(e) and facts.items() <= e.facts.items() for e in case.newest(kind))

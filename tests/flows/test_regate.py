@@ -163,7 +163,7 @@ def test_evidence_says_by_which_suite_limits_and_load_to_judge(
     changed.mkdir()
     shutil.copy(suite.SHIPPED / "smoke.jsonl", changed)
     text = (suite.SHIPPED / "smoke.yaml").read_text()
-    (changed / "smoke.yaml").write_text(re.sub(r"(?m)^alpha: .*$", "alpha: 0.04", text))
+    (changed / "smoke.yaml").write_text(re.sub(r"(?m)^alpha: .*$", "alpha: 0.01", text))
     monkeypatch.setattr(suite, "SHIPPED", changed)
     code, result = regate(place, "tiny/1")
     assert (code, "not the one that tiny/1 was judged by" in result["error"]["what"]) == (2, True)
