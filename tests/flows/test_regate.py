@@ -74,6 +74,8 @@ def test_the_same_weights_on_another_runtime_are_a_new_version_once(place: Proje
     for version in ("tiny/1", "tiny/2"):
         code, again = regate(place, version, *by_spec(place))
         assert (code, again["version"], again["note"]) == (0, "tiny/2", "already judged on this runtime")
+    code, _, err = place.command("regate", "tiny/1", *by_spec(place))
+    assert (code, "tiny/2: already judged on this runtime." in err) == (0, True)
     assert len(list_versions(place.store)) == 2
     code, _, err = place.command("promote", "tiny/2", *by_spec(place))
     assert code == 0, err
