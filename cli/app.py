@@ -31,6 +31,7 @@ app = typer.Typer(
 app.command()(quickstart.quickstart)
 app.command()(releases.release)
 app.command()(fetch.fetch)
+app.command()(releases.regate)
 app.command()(releases.promote)
 app.command()(quantize.quantize)
 app.command()(versions.versions)

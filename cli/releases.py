@@ -1,4 +1,4 @@
-"""``headgate release`` and ``headgate promote``."""
+"""``headgate release``, ``headgate regate`` and ``headgate promote``."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import Annotated, Any
 import typer
 
 from cli import prefect_server
-from cli.display import Display, print_json, print_table
+from cli.display import Display, print_json, print_table, say
+from registry.errors import UsageError
 from tasks.disk import sizes_in_words
 
 Json = Annotated[bool, typer.Option("--json", help="One compact JSON object as the last line of output.")]
@@ -27,6 +28,42 @@ def release(
 
     with Display(bars=not as_json):
         result = flow(loaded)
+    show_release(result, as_json=as_json)
+
+
+def regate(
+    version: Annotated[str, typer.Argument(help="NAME/NUMBER, as `headgate versions` lists it.")],
+    suite: Annotated[
+        str | None,
+        typer.Option(help="A suite's name, or the path of its file; else the one that judged it last."),
+    ] = None,
+    spec: Annotated[
+        Path | None,
+        typer.Option(help="Judge by this spec's evaluate, load and scan sections; else as evidence says."),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Judge a version's weights again on the runtime of this Headgate, after an upgrade of it.
+
+    What passes is published as a new version of the same weights. What was judged on this runtime already is
+    left as it is.
+    """
+    from flows.spec import load_spec
+
+    loaded = load_spec(spec) if spec else None
+    if loaded and loaded.registry.name != version.rpartition("/")[0]:
+        raise UsageError(
+            f"the spec {spec} releases {loaded.registry.name}, and {version} is to be judged by it",
+            next_step="give the spec that the version was released by",
+        )
+    prefect_server.connect()
+    from flows.regate import regate as flow
+
+    with Display(bars=not as_json):
+        result = flow(version, suite, loaded.gates if loaded else None)
+    if "note" in result and not as_json:
+        say(f"{result['version']}: {result['note']}.")
+        return
     show_release(result, as_json=as_json)
 
 

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from eval_suites.gate_page import GatePage
 from flows.candidate import Candidate, Inputs
 from flows.gates import judge_candidate
+from flows.spec import ReleaseSpec
+from flows.translate import recipes_of
 from registry.errors import GateFailed
 from tasks.progress import report
 from tasks.provenance import record_quantize
@@ -24,21 +26,21 @@ class Accepted:
     rejected: tuple[tuple[Recipe, GateFailed], ...] = ()
 
 
-def accept(place: Workplace, inputs: Inputs) -> Accepted:
+def accept(place: Workplace, spec: ReleaseSpec, inputs: Inputs) -> Accepted:
     """The first candidate that no gate rejects, recipe after recipe; what they share is made once.
 
     Raises GateFailed when the last one is rejected too. A gate that could not tell, or not measure, has
     rejected nothing: that ends it at once.
     """
-    if not inputs.recipes:
+    recipes = recipes_of(spec.quantize)
+    if not recipes:
         candidate = Candidate(inputs, Quantized(inputs.source.manifest, NOT_QUANTIZED))
         return Accepted(candidate, judge_candidate(place, candidate))
     rejected: list[tuple[Recipe, GateFailed]] = []
-    for recipe in inputs.recipes:
-        weights = quantize(
-            place, inputs.source.manifest, recipe, inputs.spec.serve.gpu_class, inputs.spec.model.token_secret
-        )
-        record_quantize(place, inputs.source.manifest, weights)
+    for recipe in recipes:
+        source = inputs.source.manifest
+        weights = quantize(place, source, recipe, inputs.gpu_class, spec.model.token_secret)
+        record_quantize(place, source, weights)
         candidate = Candidate(inputs, weights)
         try:
             return Accepted(candidate, judge_candidate(place, candidate), tuple(rejected))

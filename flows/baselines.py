@@ -1,4 +1,4 @@
-"""What a candidate is compared with, measured: its unquantized source, and what is live."""
+"""What a candidate is compared with, measured: its unquantized source, and what is live or was before."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def measure_source(place: Workplace, candidate: Candidate, texts: Sequence[str] 
     if not is_quantized(candidate):
         return None
     served = Served(SOURCE, inputs.source.manifest, inputs.serve, inputs.installed)
-    return evaluate(place, served, inputs.suite, inputs.spec.evaluate.seed, texts, twice=True)
+    return evaluate(place, served, inputs.suite, inputs.gates.evaluate.seed, texts, twice=True)
 
 
 def served_live(place: Workplace, inputs: Inputs, live: ModelVersion) -> Served:
@@ -38,7 +38,7 @@ def served_live(place: Workplace, inputs: Inputs, live: ModelVersion) -> Served:
 
 @dataclass(frozen=True)
 class Live:
-    """What is live, by the name it goes by in the report."""
+    """What is live, or was judged before, by the name it goes by in the report."""
 
     name: str
     report: EvalReport
@@ -48,15 +48,28 @@ def measure_live(place: Workplace, inputs: Inputs) -> Live | None:
     """What production scored, as it is served now: what a new runtime loses must not be measured away."""
     live = inputs.production
     if live is None:
-        return None
-    as_live = report_of(place, live.release_digest, inputs.suite, inputs.spec.evaluate.seed)
+        return _as_before(place, inputs)
+    as_live = _kept(place, inputs, live)
     return Live("production", as_live) if as_live else _measured_live(place, inputs, live)
+
+
+def _as_before(place: Workplace, inputs: Inputs) -> Live | None:
+    """What the same weights scored on the runtime they were judged on before, where nothing is live."""
+    before = inputs.before
+    if before is None or _same_runtime(inputs, before):
+        return None
+    report = _kept(place, inputs, before)
+    return Live("before", report) if report else None
+
+
+def _kept(place: Workplace, inputs: Inputs, version: ModelVersion) -> EvalReport | None:
+    return report_of(place, version.release_digest, inputs.suite, inputs.gates.evaluate.seed)
 
 
 def _measured_live(place: Workplace, inputs: Inputs, live: ModelVersion) -> Live:
     """What production scores on the whole suite, on the runtime that there is."""
     served = served_live(place, inputs, live)
-    measured = evaluate(place, served, inputs.suite, inputs.spec.evaluate.seed)
+    measured = evaluate(place, served, inputs.suite, inputs.gates.evaluate.seed)
     name = "production" if _same_runtime(inputs, live) else "production-on-new-runtime"
     return Live(name, measured.report)
 
@@ -72,5 +85,5 @@ def ask_live_more(place: Workplace, inputs: Inputs, live: Live, scored: EvalRepo
     return _measured_live(place, inputs, version)
 
 
-def _same_runtime(inputs: Inputs, live: ModelVersion) -> bool:
-    return live.runtime == inputs.installed.runtime.digest
+def _same_runtime(inputs: Inputs, version: ModelVersion) -> bool:
+    return version.runtime == inputs.installed.runtime.digest

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from eval_suites.suite import Suite
 from flows.promote import target_of
-from flows.spec import ReleaseSpec
+from flows.spec import Gates, ReleaseSpec
 from flows.translate import checked_recipes, plan_of, refuse_same, serve_config_of
 from registry.alias_log import get_aliases
 from registry.digest import Digest
@@ -15,7 +15,7 @@ from registry.manifest import Manifest
 from registry.publish import get_version
 from registry.version import ModelVersion, ServeConfig, release_digest
 from tasks.calibration import calibration_file
-from tasks.fetch import Fetched, fetch
+from tasks.fetch import Origin, fetch
 from tasks.named_tasks import open_suite
 from tasks.provenance import record_fetch
 from tasks.quantize import Quantized, check_ignored, choose
@@ -27,15 +27,20 @@ from tasks.workplace import Workplace
 
 @dataclass(frozen=True)
 class Inputs:
-    """What all candidates of a release share. ``recipes`` is empty where nothing is quantized."""
+    """What all candidates of a release share.
 
-    spec: ReleaseSpec
+    ``before`` is the version whose weights are judged again.
+    """
+
+    name: str
+    gpu_class: str
+    gates: Gates
     suite: Suite
     serve: ServeConfig
-    recipes: tuple[Recipe, ...]
-    source: Fetched
+    source: Origin
     installed: Installed
     production: ModelVersion | None
+    before: ModelVersion | None = None
 
 
 @dataclass(frozen=True)
@@ -48,7 +53,7 @@ class Candidate:
     @property
     def release(self) -> Digest:
         """The identity that verdicts hang on."""
-        runtime, gpu_class = self.inputs.installed.runtime.digest, self.inputs.spec.serve.gpu_class
+        runtime, gpu_class = self.inputs.installed.runtime.digest, self.inputs.gpu_class
         return release_digest(self.weights.manifest.set_digest, runtime, self.inputs.serve, gpu_class)
 
 
@@ -61,18 +66,27 @@ def prepare(place: Workplace, spec: ReleaseSpec) -> Inputs:
     place.begin_store()
     if spec.rollout.auto:
         target_of(place, spec.registry.name, spec.rollout)  # a fleet or port it cannot have
-    _live(place, spec)  # a registry or a key that cannot be read is said before anything is downloaded
+    name, gpu_class = spec.registry.name, spec.serve.gpu_class
+    live(place, name, gpu_class)  # a registry or a key that cannot be read is said before any download
     check_means(place)
     model = spec.model
     for recipe in recipes:  # small, and a mistake there is better told before the model has come
         calibration_file(place, recipe.calibration, recipe.samples, model.token_secret)
-    suite = open_suite(place, spec.evaluate.suite, spec.evaluate.allow_code, model.token_secret)
-    judged = suite.under(spec.evaluate.profile)
+    evaluate = spec.evaluate
+    suite = open_suite(place, evaluate.suite, evaluate.allow_code, model.token_secret).under(evaluate.profile)
     source = fetch(place, model.uri, model.revision or "main", model.licences, model.token_secret)
     record_fetch(place, source)
-    _check_fit(place, source.manifest, recipes, spec.serve.gpu_class)
-    installed = install_runtime(place)
-    return Inputs(spec, judged, serve, recipes, source, installed, _live(place, spec))
+    _check_fit(place, source.manifest, recipes, gpu_class)
+    return Inputs(
+        name,
+        gpu_class,
+        spec.gates,
+        suite,
+        serve,
+        source,
+        install_runtime(place),
+        live(place, name, gpu_class),
+    )
 
 
 def _check_fit(place: Workplace, source: Manifest, recipes: Sequence[Recipe], gpu_class: str) -> None:
@@ -83,7 +97,7 @@ def _check_fit(place: Workplace, source: Manifest, recipes: Sequence[Recipe], gp
     refuse_same([replace(recipe, engine=engine) for recipe, engine in zip(recipes, engines, strict=True)])
 
 
-def _live(place: Workplace, spec: ReleaseSpec) -> ModelVersion | None:
-    name = spec.registry.name
-    aliases = get_aliases(place.store, place.trust, name, spec.serve.gpu_class)
+def live(place: Workplace, name: str, gpu_class: str) -> ModelVersion | None:
+    """The version in production, if there is one."""
+    aliases = get_aliases(place.store, place.trust, name, gpu_class)
     return get_version(place.store, f"{name}/{aliases.production}") if aliases.production else None

@@ -109,7 +109,7 @@ def page_of(candidate: Candidate) -> GatePage:
     }
     plan = _plan(inputs)
     items = {task.name: plan.items(task.name) for task in inputs.suite.tasks}
-    return GatePage(name=inputs.spec.registry.name, at=datetime.now(UTC), judged=judged, items=items)
+    return GatePage(name=inputs.name, at=datetime.now(UTC), judged=judged, items=items)
 
 
 def judge_candidate(place: Workplace, candidate: Candidate) -> GatePage:
@@ -163,19 +163,19 @@ def judge_quality(
 ) -> GatePage:
     """The page after the verdict on the candidate beside what else was measured; raises unless it passes."""
     inputs, reports = gates.candidate.inputs, gates.reports
-    keep_report(place, gates.candidate.release, inputs.suite, inputs.spec.evaluate.seed, scored)
+    keep_report(place, gates.candidate.release, inputs.suite, inputs.gates.evaluate.seed, scored)
     flips = flips_behind(inputs.suite, verdict, _plan(inputs), scored, reports)
     page = replace(page, flips=with_texts(place.home, flips, scored, reports))
-    return record_quality(place, page, inputs.suite, verdict)
+    return record_quality(place, page, inputs.suite, inputs.gates.evaluate.seed, verdict)
 
 
 def _plan(inputs: Inputs) -> Plan:
-    return plan_of(inputs.suite, inputs.spec.evaluate.seed)
+    return plan_of(inputs.suite, inputs.gates.evaluate.seed)
 
 
 def _fidelity(candidate: Candidate) -> _Fidelity | None:
     """None where nothing was quantized, as there is nothing to be faithful to; or the spec wants none."""
-    section = candidate.inputs.spec.evaluate
+    section = candidate.inputs.gates.evaluate
     if section.fidelity is None or not is_quantized(candidate):
         return None
     return _Fidelity(probe_texts(candidate.inputs.suite, section.seed), limits_of(section.fidelity))
@@ -186,4 +186,4 @@ def _measured(place: Workplace, gates: _Gates) -> Measured:
     inputs = gates.candidate.inputs
     served = Served("candidate", gates.candidate.weights.manifest, inputs.serve, inputs.installed)
     texts = gates.wanted.texts if gates.wanted else None
-    return evaluate(place, served, inputs.suite, inputs.spec.evaluate.seed, texts, judges=gates.judges())
+    return evaluate(place, served, inputs.suite, inputs.gates.evaluate.seed, texts, judges=gates.judges())

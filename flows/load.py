@@ -63,7 +63,7 @@ class LoadGate:
 
     @cached_property
     def _memory(self) -> Verdict:
-        gpu_class = self.candidate.inputs.spec.serve.gpu_class
+        gpu_class = self.candidate.inputs.gpu_class
         return check_memory(self.place, self.candidate.weights.manifest, self._serve, gpu_class, self.load)
 
     @cached_property
@@ -93,5 +93,5 @@ class LoadGate:
 
 def load_gate(place: Workplace, candidate: Candidate) -> LoadGate | None:
     """None where the spec names no load."""
-    load = candidate.inputs.spec.load
+    load = candidate.inputs.gates.load
     return LoadGate(place, candidate, load) if load else None

@@ -223,6 +223,14 @@ class Rollout(Section):
     alpha: float = Field(0.05, gt=0, lt=0.5, description="error rate of the canary judge, over all looks")
 
 
+class Gates(Section):
+    """What judges a candidate, and by which limits."""
+
+    evaluate: Evaluate = Evaluate()
+    load: LoadSpec | None = None
+    scan: Scan = Scan()
+
+
 class ReleaseSpec(Section):
     """One release: from a hub to a version with evidence, and on to the fleet when ``rollout.auto``."""
 
@@ -236,6 +244,11 @@ class ReleaseSpec(Section):
     scan: Scan = Scan()
     registry: Registry
     rollout: Rollout = Rollout()
+
+    @property
+    def gates(self) -> Gates:
+        """The sections of it that judge."""
+        return Gates(evaluate=self.evaluate, load=self.load, scan=self.scan)
 
 
 def load_spec(path: Path) -> ReleaseSpec:

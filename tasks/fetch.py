@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -14,8 +14,11 @@ from prefect.cache_policies import NO_CACHE
 
 from registry.admission import RULES
 from registry.digest import Digest
+from registry.errors import Refused
 from registry.licence import refuse_licence
 from registry.manifest import Manifest
+from registry.manifests import load_manifest
+from registry.version import ModelVersion
 from tasks.disk import free_space, sizes_in_words
 from tasks.download import download, download_folder, plan_download, try_download
 from tasks.hub_token import hub_token
@@ -24,7 +27,7 @@ from tasks.progress import progress_of
 from tasks.source import AS_IT_IS, Listing, content_commit
 from tasks.source_address import scheme_of
 from tasks.sources import find_source
-from tasks.tiered_source import TieredSource
+from tasks.tiered_source import LOCAL, SOURCE, STORE, TieredSource
 from tasks.weights_store import open_weights_store
 from tasks.workplace import Workplace
 
@@ -32,15 +35,20 @@ _IN_WEIGHTS = "what the weights hold: their headers, their tensors against an in
 
 
 @dataclass(frozen=True)
-class Fetched:
-    """The source weights: where they came from, and what they are."""
+class Origin:
+    """The source weights: where they came from, what they are, and how many bytes came from which place."""
 
     uri: str
     commit: str
     manifest: Manifest
+    places: Mapping[str, int]
+
+
+@dataclass(frozen=True)
+class Fetched(Origin):
+    """The source weights, and what they say beside."""
+
     terms: Terms
-    places: Mapping[str, int] = field(default_factory=dict)
-    """How many bytes came from where."""
 
 
 @task(cache_policy=NO_CACHE)
@@ -70,7 +78,26 @@ def fetch(
         places = source.places(manifest)
         source.keep(listing, manifest, place.blobs)
         progress(f"{listing.where}: {sizes_in_words(places)}", 1.0)
-    return Fetched(uri, listing.commit, manifest, terms, places)
+    return Fetched(uri, listing.commit, manifest, places, terms)
+
+
+def source_of(place: Workplace, version: ModelVersion) -> Origin:
+    """What a version was made from, as it is on this machine, else fetched again at its commit.
+
+    Raises Refused when the source has other files under that commit by now, and as ``fetch``.
+    """
+    manifest = load_manifest(place.store, version.source_manifest)
+    uri, commit = version.source_uri, version.source_commit
+    if place.blobs.claim(entry.digest for entry in manifest.files.values()):
+        return Origin(uri, commit, manifest, {LOCAL: manifest.size, STORE: 0, SOURCE: 0})
+    fetched = fetch(place, uri, commit)
+    if fetched.manifest != manifest:
+        raise Refused(
+            f"The source of {version.reference} is not what it was made from any more",
+            why=f"{uri} has {fetched.manifest.set_digest} at {commit}; it was {manifest.set_digest}",
+            next_step="import the version with its source where it still is, or release the model again",
+        )
+    return fetched
 
 
 @task(cache_policy=NO_CACHE)

@@ -7,8 +7,10 @@ from prefect.cache_policies import NO_CACHE
 
 from images.layout_builder import build_image
 from images.packer import image_labels
-from registry.errors import Refused
+from registry.errors import Refused, UsageError
 from registry.manifest import Manifest
+from registry.manifests import load_manifest
+from registry.sweep import missing_bytes
 from registry.version import ModelVersion
 from tasks.disk import in_words
 from tasks.download import bring, download_folder
@@ -26,6 +28,29 @@ def keep_weights(place: Workplace, weights: Manifest) -> None:
     if store:
         with place.stage(STAGE, f"{in_words(weights.size)} to {store!r}"):
             store.keep(weights, place.blobs, progress_of(STAGE))
+
+
+def weights_of(place: Workplace, version: ModelVersion) -> Manifest:
+    """The files of a version, on this machine or back from the weights store, and its image of them.
+
+    Raises UsageError when a part is gone, Refused when its record contradicts itself.
+    """
+    weights = load_manifest(place.store, version.weights_manifest)
+    if weights.set_digest != version.weights_set:
+        raise Refused(
+            f"The record of {version.reference} contradicts itself, and is not served",
+            why=f"it lists files that are {weights.set_digest}; what was judged is {version.weights_set}",
+            next_step="find out who writes to the store, and restore the record from a backup",
+        )
+    bring_back(place, version, weights)
+    if gone := missing_bytes(version, weights, place.blobs, place.layout):
+        raise UsageError(
+            f"{version.reference} is not on this machine",
+            why="; ".join(gone),
+            next_step="release it again from its source, import it, or name the weights store that has it in "
+            "HEADGATE_WEIGHTS: its record and evidence still hold",
+        )
+    return weights
 
 
 def bring_back(place: Workplace, version: ModelVersion, weights: Manifest) -> None:

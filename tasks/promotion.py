@@ -11,21 +11,19 @@ from fleet.status import Phase, RolloutStatus
 from registry.alias import Alias
 from registry.alias_log import get_aliases
 from registry.counting import newest_of
-from registry.errors import HeadgateError, Inconclusive, InfrastructureError, Refused, RolledBack, UsageError
+from registry.errors import HeadgateError, Inconclusive, InfrastructureError, RolledBack
 from registry.evidence import Evidence, list_evidence
 from registry.lost_evidence import check_kept
 from registry.manifest import Manifest
-from registry.manifests import load_manifest
 from registry.open_case import open_case
 from registry.policy import exemption, insist
 from registry.predicates import ROLLOUT
-from registry.sweep import missing_bytes
 from registry.verify_weights import check_served
 from registry.version import ModelVersion
 from tasks.attest import attach
 from tasks.disk import in_words
 from tasks.fleet_records import load_status
-from tasks.keep_weights import bring_back
+from tasks.keep_weights import weights_of
 from tasks.progress import byte_counter, report
 from tasks.publish import point
 from tasks.record import check_means, record_once
@@ -56,21 +54,7 @@ def replica_of(place: Workplace, version: ModelVersion) -> ReplicaSpec:
 
     Raises UsageError when a part is gone, Refused when its files are not those that were judged.
     """
-    weights = load_manifest(place.store, version.weights_manifest)
-    if weights.set_digest != version.weights_set:
-        raise Refused(
-            f"The record of {version.reference} contradicts itself, and is not served",
-            why=f"it lists files that are {weights.set_digest}; what was judged is {version.weights_set}",
-            next_step="find out who writes to the store, and restore the record from a backup",
-        )
-    bring_back(place, version, weights)
-    if gone := missing_bytes(version, weights, place.blobs, place.layout):
-        raise UsageError(
-            f"{version.reference} is not on this machine",
-            why="; ".join(gone),
-            next_step="release it again from its source, import it, or name the weights store that has it in "
-            "HEADGATE_WEIGHTS: its record and evidence still hold",
-        )
+    weights = weights_of(place, version)
     _check_bytes(place, weights)
     installed = runtime_of(place, version.runtime)
     # Users ask for the model by its registry name, whichever version answers.

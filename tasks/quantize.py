@@ -11,10 +11,12 @@ from typing import Any
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
+from eval_suites.quantized_layers import is_quantized, layers_of
 from registry.atomic import temporary_beside
 from registry.digest import Digest
 from registry.errors import UsageError
 from registry.manifest import Manifest
+from registry.version import ModelVersion
 from tasks.calibration import calibration_file
 from tasks.disk import require_space
 from tasks.engine_choice import Choice, choose_engine
@@ -69,6 +71,17 @@ def quantize(
         result["made_on"],
         tuple(result["targets"]),
     )
+
+
+def quantized_before(place: Workplace, version: ModelVersion, weights: Manifest) -> Quantized:
+    """A version's weights as they were made, of its record and files.
+
+    ``targets`` are the layers that are quantized: which ones were to be, no record keeps. The sanity gate
+    still holds them against what the recipe is about.
+    """
+    layers = layers_of(model_of(place.blobs, weights).tensors)
+    targets = tuple(layer for layer, parts in layers.items() if is_quantized(parts))
+    return Quantized(weights, version.recipe, version.engine, targets=targets)
 
 
 def choose(place: Workplace, source: Manifest, recipe: Recipe, gpu_class: str) -> Choice:

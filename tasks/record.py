@@ -39,12 +39,12 @@ def check_means(place: Workplace) -> None:
     check_mover(place.trust, key_id)
 
 
-def record_quality(place: Workplace, page: GatePage, suite: Suite, verdict: Verdict) -> GatePage:
+def record_quality(place: Workplace, page: GatePage, suite: Suite, seed: int, verdict: Verdict) -> GatePage:
     """Keep the gate's verdict, report and page; unless it passed, raises the error of its outcome."""
     page = page.after(QUALITY, verdict)
     shown = write_gate_page(place, page)
     write_report(place, "gate-report", f"{to_markdown(suite, verdict)}\nWith every flip: `{shown}`\n")
-    facts = {"suite": suite.name, "suite_digest": str(suite.digest)}
+    facts = {"suite": suite.name, "suite_digest": str(suite.digest), "seed": seed}
     record_once(place, QUALITY, page.release, verdict, facts)
     if not verdict.passed:
         kind = _GATE_ERRORS[verdict.outcome]

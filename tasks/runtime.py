@@ -61,7 +61,7 @@ def runtime_of(place: Workplace, digest: Digest) -> Installed:
     raise UsageError(
         "the version was judged on a runtime that is not on this machine any more",
         why=f"it was {digest.short}, installed is {current.runtime.digest.short}",
-        next_step="release it again: the gates run on the new runtime and make a new version",
+        next_step="`headgate regate` judges its weights on the new runtime, and makes a new version",
     )
 
 

@@ -18,10 +18,11 @@ from flows.collect_garbage import collect_garbage
 from flows.fetch import fetch
 from flows.promote import promote
 from flows.reconcile import reconcile
+from flows.regate import regate
 from flows.release import release
 
 ROOT = Path(__file__).resolve().parents[2]
-FLOWS = (release, fetch, promote, collect_garbage, reconcile)
+FLOWS = (release, fetch, regate, promote, collect_garbage, reconcile)
 LEAST = {
     "model": {"uri": "hf://acme/tiny"},
     "quantize": {"calibration": "examples/quickstart/calibration.jsonl"},

@@ -211,7 +211,7 @@ def test_a_version_that_is_lost_is_not_signed_for(
     assert get_aliases(store, TRUST, *TINY) == expected
     assert roll_forward(store, TRUST, *TINY)
     assert check_log(store, TRUST, *TINY) == []
-    assert read_links(Chain(store, TRUST, *TINY)).broken == []
+    assert read_links(Chain(store, TRUST, *TINY)).broken == ()
     assert not sign_for(store, restored=False)
     move(store, 2 if number == 1 else 1)
     assert check_log(store, TRUST, *TINY) == []
@@ -227,7 +227,7 @@ def test_what_was_given_up_before_stays_given_up(store: MemoryStore) -> None:
     assert sign_for(store)
     assert history(store, TRUST, "tiny")[-1].lost == (1, 2, 4, 5, 7)
     assert check_log(store, TRUST, *TINY) == []
-    assert read_links(Chain(store, TRUST, *TINY)).broken == []
+    assert read_links(Chain(store, TRUST, *TINY)).broken == ()
     assert read_log(store, TRUST, *TINY).live_since(get_version(store, "tiny/2")) is None
 
 
