@@ -17,8 +17,6 @@ from contextlib import ExitStack
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import httpx
-
 from cli import prefect_settings
 from cli.display import say
 from fleet.local_processes import free_port
@@ -65,6 +63,7 @@ def connect() -> None:
 
 def _check(url: str) -> None:
     """Flows would try for minutes, and end in a traceback."""
+    import httpx
     from prefect.client.orchestration import get_client
 
     try:
