@@ -25,6 +25,9 @@ from pydantic import (
 STRICT_ALPHA = 0.025
 """What regulators take for one-sided tests (ICH E9, 5.5; FDA, Non-Inferiority Clinical Trials, 2016)."""
 
+STRICT_SUFFIX = "-strict"
+"""What the profile adds to a suite's name."""
+
 PLACEHOLDER = re.compile(r"\{\{\s*([A-Za-z_][A-Za-z0-9_]*)\s*\}\}")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _TEMPLATE_SYNTAX = re.compile(r"\{\{|\}\}|\{%|%\}|\{#|#\}")
@@ -207,7 +210,7 @@ class SuiteSpec(BaseModel):
         """The suite by the profile ``strict``; by another name, so that neither's evidence is the other's."""
         return self.model_copy(
             update={
-                "name": f"{self.name}-strict",
+                "name": f"{self.name}{STRICT_SUFFIX}",
                 "alpha": min(self.alpha, STRICT_ALPHA),
                 "tasks": tuple(task.strict for task in self.tasks),
             }

@@ -8,7 +8,7 @@ from typing import Any
 
 from eval_suites.load_spec import LoadSpec
 from eval_suites.suite import Suite, shipped_suites
-from eval_suites.suite_spec import Profile
+from eval_suites.suite_spec import STRICT_SUFFIX, Profile
 from flows.candidate import Candidate, Inputs, live
 from flows.spec import Evaluate, Gates
 from flows.spec_gates import Fidelity
@@ -26,7 +26,6 @@ from tasks.record import check_means
 from tasks.runtime import Installed, check_libnuma, install_runtime
 from tasks.workplace import Workplace
 
-_STRICT = "-strict"  # what the profile adds to a suite's name
 _NEXT = "say by what to judge: --spec SPEC, or --suite NAME_OR_FILE"
 
 
@@ -122,7 +121,7 @@ def _suite(case: Case) -> dict[str, Any]:
     name = next((suite_of(evidence) for evidence in case.newest(QUALITY)), None)
     if name in shipped_suites():
         return {"suite": name}
-    plain = (name or "").removesuffix(_STRICT)
+    plain = (name or "").removesuffix(STRICT_SUFFIX)
     if plain in shipped_suites():
         return {"suite": plain, "profile": Profile.STRICT}
     raise ValueError(f"its suite {name} is none that comes with Headgate" if name else "it names no suite")

@@ -233,16 +233,19 @@ def sample_of(task: str, sample: dict[str, Any], metric: str | None = None) -> d
         "prompt_hash": sample["prompt_hash"],
         "value": value if math.isfinite(value) else None,
         "prompt": str(sample["arguments"][0][0])[-LONGEST_PROMPT:],
-        "answer": shortened(answer_of(sample)),
+        "answer": shortened(answer_of(sample, metric)),
     }
 
 
-def answer_of(sample: dict[str, Any]) -> str:
-    """What was generated, or the text of the choice that was likeliest."""
+def answer_of(sample: dict[str, Any], metric: str) -> str:
+    """What was generated, or the text of the choice that was likeliest: to ``acc_norm``, per character."""
     if not isinstance(sample["arguments"][0][1], str):  # what to generate up to, and no continuation
         return str(sample["resps"][0][0])
+    choices = [continuation.strip() for _, continuation in sample["arguments"]]
     likelihoods = [replies[0][0] for replies in sample["resps"]]
-    return str(sample["arguments"][likelihoods.index(max(likelihoods))][1]).strip()
+    if metric == "acc_norm":
+        likelihoods = [value / max(len(choice), 1) for value, choice in zip(likelihoods, choices, strict=True)]
+    return str(choices[likelihoods.index(max(likelihoods))])
 
 
 def shortened(answer: str) -> str:

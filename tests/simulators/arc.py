@@ -3,6 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from tests.simulators.hub import HubSimulator
 
 REPOSITORY = "datasets/allenai/ai2_arc"
 CARD = """\
@@ -19,6 +25,15 @@ configs:
 ---
 # Questions
 """
+
+
+@contextmanager
+def arc_hub(patch: pytest.MonkeyPatch) -> Iterator[HubSimulator]:
+    """A hub with the dataset, which is the hub of whoever asks in this process."""
+    with HubSimulator() as simulator:
+        simulator.push(REPOSITORY, arc_files())
+        patch.setenv("HF_ENDPOINT", simulator.endpoint)
+        yield simulator
 
 
 def arc_files(items: int = 12) -> dict[str, bytes]:

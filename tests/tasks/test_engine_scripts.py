@@ -3,7 +3,6 @@
 import asyncio
 import importlib.metadata
 import importlib.util
-import sys
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -16,6 +15,7 @@ from tasks.engine_environment import ENGINES
 from tasks.engine_limits import Machine, Model
 from tasks.engine_uv import read_header
 from tasks.recipe import Recipe
+from tests.simulators.engine_modules import load_engine
 
 GOOD: dict[str, Any] = {
     "model_type": "llama",
@@ -39,30 +39,16 @@ AUTOAWQ = Recipe(
 )
 
 
-def _load(name: str) -> ModuleType:
-    """Load a program without running it; its sibling lies in its own folder, as when it is run."""
-    sys.path.insert(0, str(ENGINES))
-    try:
-        spec = importlib.util.spec_from_file_location(f"engine_{name}", ENGINES / f"{name}.py")
-        assert spec is not None
-        assert spec.loader is not None
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-    finally:
-        sys.path.remove(str(ENGINES))
-    return module
-
-
 @pytest.fixture(scope="module")
 def awq() -> ModuleType:
     """The quantizer."""
-    return _load("awq_autoawq")
+    return load_engine("awq_autoawq")
 
 
 @pytest.fixture(scope="module")
 def server() -> ModuleType:
     """The server."""
-    return _load("serve_vllm_cpu")
+    return load_engine("serve_vllm_cpu")
 
 
 def test_good_config_may_be_quantized(awq: ModuleType) -> None:
@@ -231,7 +217,7 @@ def test_content_digest_does_not_know_where_or_when(server: ModuleType, tmp_path
 def test_score_that_is_no_number_becomes_null() -> None:
     """The gate has to see it; JSON cannot carry a NaN."""
     sample = generated("x") | {"exact_match": float("nan")}
-    assert _load("evaluate_lm_eval").sample_of("facts", sample)["value"] is None
+    assert load_engine("evaluate_lm_eval").sample_of("facts", sample)["value"] is None
 
 
 def generated(answer: str, prompt: str = "Q:") -> dict[str, Any]:
@@ -246,13 +232,22 @@ def test_the_answer_to_a_choice_is_the_likeliest_one() -> None:
     asked = [("Q:", f" {choice}") for choice in ("red", "until", "blue")]
     said = [[(-2.0, False)], [(-1.0, True)], [(-1.0, False)]]
     sample = generated("") | {"arguments": asked, "resps": said}
-    assert _load("evaluate_lm_eval").sample_of("facts", sample)["answer"] == "until"
+    assert load_engine("evaluate_lm_eval").sample_of("facts", sample)["answer"] == "until"
+
+
+def test_the_answer_is_the_one_that_the_metric_takes() -> None:
+    """``acc_norm`` looks for the likeliest choice per character, so a long one may be the answer."""
+    asked = [("Q:", " no"), ("Q:", " a longer answer")]
+    sample = generated("") | {"arguments": asked, "resps": [[(-2.0, True)], [(-3.0, False)]], "acc_norm": 1.0}
+    engine = load_engine("evaluate_lm_eval")
+    assert engine.sample_of("arc", {**sample, "acc": 0.0}, "acc")["answer"] == "no"
+    assert engine.sample_of("arc", sample, "acc_norm")["answer"] == "a longer answer"
 
 
 def test_long_texts_are_kept_where_they_matter() -> None:
     """The end of a prompt, where the question is; both ends of an answer, where the conclusion is."""
     sample = generated("begin" + "x" * 5000 + "end", "shots" * 1000 + "Question?")
-    found = _load("evaluate_lm_eval").sample_of("facts", sample)
+    found = load_engine("evaluate_lm_eval").sample_of("facts", sample)
     assert len(found["prompt"]) == 2000
     assert found["prompt"].endswith("Question?")
     assert len(found["answer"]) == 500
@@ -262,7 +257,7 @@ def test_long_texts_are_kept_where_they_matter() -> None:
 
 def test_texts_are_written_beside_the_scores(tmp_path: Path) -> None:
     """What the judge reads at each look has none of them, and what people read is there whole."""
-    engine = _load("evaluate_lm_eval")
+    engine = load_engine("evaluate_lm_eval")
     sample = engine.sample_of("facts", generated("yes \ud800 \u2028\n"))
     engine.write_texts(tmp_path / "texts", [sample])
     found = read_texts((tmp_path / "texts").read_bytes(), [("facts", 0), ("facts", 1)])
@@ -273,7 +268,7 @@ def test_texts_are_written_beside_the_scores(tmp_path: Path) -> None:
 def test_evaluator_says_at_once_that_no_server_answers() -> None:
     """lm-eval itself would retry for minutes."""
     with pytest.raises(Exception, match="No model server answers") as raised:
-        _load("evaluate_lm_eval").check_server("http://127.0.0.1:9/v1/completions")
+        load_engine("evaluate_lm_eval").check_server("http://127.0.0.1:9/v1/completions")
     assert raised.value.failure == "infra"
 
 
@@ -289,5 +284,5 @@ def test_load_is_made_from_the_environment_that_serves() -> None:
 @pytest.mark.parametrize(("seconds", "ended"), [(0.0, True), (60.0, False)])
 def test_a_run_that_takes_too_long_is_given_up(seconds: float, ended: bool) -> None:
     """A server that hangs must not hold the load generator for ever, nor end it."""
-    load = _load("load_vllm_cpu")
+    load = load_engine("load_vllm_cpu")
     assert asyncio.run(load.within(0.2, asyncio.sleep(seconds))) is ended

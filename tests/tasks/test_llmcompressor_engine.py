@@ -1,12 +1,10 @@
 """The pure parts of the llm-compressor engine, loaded from the folder it runs in: it is no package."""
 
-import importlib
 import json
 import re
 import stat
-import sys
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,6 +13,7 @@ from tasks import engine_limits
 from tasks.engine_environment import ENGINES
 from tasks.engine_limits import is_ignored
 from tasks.recipe import METHODS
+from tests.simulators.engine_modules import load_engine
 
 DENSE: dict[str, Any] = {"architectures": ["LlamaForCausalLM"], "num_local_experts": None}
 EXPERTS: dict[str, Any] = {"architectures": ["Qwen3MoeForCausalLM"], "num_experts": 128}
@@ -26,18 +25,10 @@ ERROR: dict[str, Any] = {
 }
 
 
-def _load(name: str) -> ModuleType:
-    sys.path.insert(0, str(ENGINES))
-    try:
-        return importlib.import_module(name)
-    finally:
-        sys.path.remove(str(ENGINES))
-
-
-engine = _load("quantize_llmcompressor")
-ranks = _load("gpu_ranks")
-recipes = _load("llmcompressor_recipe")
-files = _load("quantizer_protocol")
+engine = load_engine("quantize_llmcompressor")
+ranks = load_engine("gpu_ranks")
+recipes = load_engine("llmcompressor_recipe")
+files = load_engine("quantizer_protocol")
 
 
 @pytest.mark.parametrize(

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import importlib
 import subprocess
 import sys
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from tasks.engine_environment import ENGINES
+from tests.simulators.engine_modules import load_engine
 
 GUARDED = """
 import socket, sys
@@ -29,18 +29,9 @@ for listening in (server, other):
 """
 
 
-def _load(name: str) -> ModuleType:
-    """Engines import their siblings from their own folder."""
-    sys.path.insert(0, str(ENGINES))
-    try:
-        return importlib.import_module(name)
-    finally:
-        sys.path.remove(str(ENGINES))
-
-
-tasks = _load("lm_eval_tasks")
-reader = _load("read_lm_eval")
-asker = _load("evaluate_lm_eval")
+tasks = load_engine("lm_eval_tasks")
+reader = load_engine("read_lm_eval")
+asker = load_engine("evaluate_lm_eval")
 
 
 @pytest.mark.parametrize(("server", "said"), [("server", "reached refused"), ("none", "refused refused")])

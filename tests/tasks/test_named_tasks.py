@@ -14,7 +14,7 @@ from registry.errors import InfrastructureError, Refused, UsageError
 from tasks import engine_environment
 from tasks.named_tasks import open_suite
 from tasks.workplace import Workplace, open_workplace
-from tests.simulators.arc import REPOSITORY, arc_files
+from tests.simulators.arc import REPOSITORY, arc_files, arc_hub
 from tests.simulators.hub import HubSimulator
 from tests.simulators.project import ENGINES
 
@@ -22,9 +22,7 @@ from tests.simulators.project import ENGINES
 @pytest.fixture
 def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[HubSimulator]:
     """A hub with a dataset."""
-    with HubSimulator() as simulator:
-        simulator.push(REPOSITORY, arc_files())
-        monkeypatch.setenv("HF_ENDPOINT", simulator.endpoint)
+    with arc_hub(monkeypatch) as simulator:
         yield simulator
 
 

@@ -22,7 +22,7 @@ from tasks.engine_environment import ENGINES, prepare_engine
 from tasks.named_tasks import named_request, open_suite
 from tasks.serving import Endpoint, Served
 from tasks.workplace import Workplace, open_workplace
-from tests.simulators.arc import REPOSITORY, arc_files
+from tests.simulators.arc import REPOSITORY, arc_files, arc_hub
 from tests.simulators.completions import Model, serving_model
 from tests.simulators.hub import HubSimulator
 from tests.simulators.tiny_llama import VOCABULARY, write_tiny_llama
@@ -49,9 +49,7 @@ ARC = {"name": "arc", "lm_eval": "arc_challenge", "few_shot": 2, "metric": "acc"
 @pytest.fixture
 def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[HubSimulator]:
     """A hub with the dataset of ARC."""
-    with HubSimulator() as simulator:
-        simulator.push(REPOSITORY, arc_files())
-        monkeypatch.setenv("HF_ENDPOINT", simulator.endpoint)
+    with arc_hub(monkeypatch) as simulator:
         yield simulator
 
 
