@@ -114,7 +114,7 @@ def history(
     logs = [(chain, log_of(chain)) for chain in chains]
     moves = [move for _, log in logs for move in log.told]
     found = [fault for chain, log in logs for fault in faults(chain, log) if not fault.harmless]
-    problems = [f"{fault.what} Next: {fault.remedy}." for fault in found]
+    problems = [*map(str, found)]
     if as_json:
         print_json({"moves": [move.to_json() for move in moves], "problems": problems, "ok": not problems})
         raise typer.Exit(InfrastructureError.exit_code if problems else 0)
@@ -123,7 +123,8 @@ def history(
         return
     columns = ["when (UTC)", "move", "who", "why", "signed by"]
     print_table(f"Moves of {name}", columns, [_row(move) for move in moves])
-    for move in (move for move in moves if move.doubt):
+    told = [(chain.entry_key(move.number), move) for chain, log in logs for move in log.told if move.doubt]
+    for move in (move for key, move in told if not any(key in problem for problem in problems)):
         say(f"Move {move.number} on {move.gpu_class} is in doubt: {move.doubt}.")
     for move in (move for move in moves if move.lost):
         say(_lost(move))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -56,6 +57,9 @@ def check(
     profile: Annotated[
         Profile, typer.Option(help="Take it as evaluate.profile in a spec would.")
     ] = Profile.STANDARD,
+    allow_code: Annotated[
+        list[str] | None, typer.Option(help="A digest, as evaluate.allow_code in a spec has it.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Check a suite file and its datasets, and estimate what it can tell and what it costs.
@@ -63,18 +67,17 @@ def check(
     A flip is an item that scores otherwise, better or worse. Datasets of lm-eval's tasks are fetched. Ends
     with 2 when something is wrong.
     """
-    told = _told(suite, profile)
+    told = _told(_opened(suite, allow_code or ()).under(profile))
     if as_json:
         print_json({**told, "ok": True})
     else:
         _show(told)
 
 
-def _told(name: str, profile: Profile) -> dict[str, Any]:
+def _told(suite: Suite) -> dict[str, Any]:
     from eval_suites.plan import plan_of
     from eval_suites.power import power_of
 
-    suite = _opened(name).under(profile)
     plan = plan_of(suite, seed=0)
     tasks = [
         {
@@ -90,7 +93,7 @@ def _told(name: str, profile: Profile) -> dict[str, Any]:
     return {**facts, "wanted_power": suite.spec.power, "tasks": tasks}
 
 
-def _opened(name: str) -> Suite:
+def _opened(name: str, allow_code: Collection[str]) -> Suite:
     from eval_suites.suite import find_suite, read_suite, suite_path
 
     if not read_suite(suite_path(name)).named:
@@ -99,7 +102,7 @@ def _opened(name: str) -> Suite:
     from tasks.workplace import open_workplace
 
     with open_workplace() as place:
-        return open_suite(place, name)
+        return open_suite(place, name, allow_code)
 
 
 def _cost(task: EvalTask, plan: Plan) -> dict[str, int] | None:

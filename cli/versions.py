@@ -14,7 +14,7 @@ from cli.releases import Json
 from cli.version_view import print_difference, print_lineage
 from registry.alias import Alias, Aliases
 from registry.alias_chain import Chain
-from registry.alias_history import RECORD_HELPS, log_of, swapped
+from registry.alias_history import RECORD_HELPS, Log, log_of, swapped
 from registry.atomic import write_file
 from registry.counting import Case
 from registry.errors import InfrastructureError, Refused, UsageError
@@ -27,6 +27,7 @@ from registry.lost_evidence import check_kept
 from registry.open_case import open_case
 from registry.policy import exemption, missing_evidence
 from registry.predicates import WEIGHTS_SIGNATURE
+from registry.problem import Problem
 from registry.version import ModelVersion
 from registry.version_contents import Contents, read_contents
 from registry.version_diff import compare
@@ -111,7 +112,8 @@ def _lineage(reference: str, now: datetime) -> tuple[Lineage, list[str]]:
     version = contents.version
     case = open_case(at.store, version, at.trust, now, contents.evidence)
     chain = Chain(at.store, at.trust, version.name, version.gpu_class)
-    aliases, log = chain.latest()[1].aliases, log_of(chain)
+    log = log_of(chain)
+    aliases, unbelieved = _aliases(chain, log)
     changed = swapped(chain, log, version.number)
     lineage = trace(
         case,
@@ -121,8 +123,17 @@ def _lineage(reference: str, now: datetime) -> tuple[Lineage, list[str]]:
         missing=_missing(at, case),
         exempt=exemption(case),
     )
-    problems = [f"{wrong} Next: {chain.put_back}." for wrong in log.wrong]
-    return lineage, [*problems, *(f"{other} Next: {RECORD_HELPS}." for other in changed)]
+    problems = [*(Problem(wrong, chain.put_back) for wrong in log.wrong)]
+    problems += [Problem(other, RECORD_HELPS) for other in changed]
+    return lineage, [*unbelieved, *map(str, problems)]
+
+
+def _aliases(chain: Chain, log: Log) -> tuple[Aliases, list[str]]:
+    """The aliases, none where they cannot be believed; and why not, unless the log says so already."""
+    try:
+        return chain.latest()[1].aliases, []
+    except InfrastructureError as damage:
+        return Aliases(), [] if damage.problem in log.wrong else [str(damage)]
 
 
 def _end_with(problems: list[str]) -> None:

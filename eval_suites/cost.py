@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from eval_suites.dataset import Row, render
+from eval_suites.dataset import Row, render, solved
 from eval_suites.suite_spec import LocalTask
 
+_APART = "\n\n"  # between worked examples
 _CHARACTERS_PER_TOKEN = 4  # of English text; what a tokenizer makes of it is known only with the model
 
 
@@ -22,7 +23,7 @@ class Cost:
 
 def cost_of(task: LocalTask, rows: Sequence[Row], asked: Iterable[int]) -> Cost:
     """What these items of a task take of a model. Each choice is a request with the prompt and one token."""
-    worked = task.few_shot * sum(len(_solved(task, row)) for row in rows) / len(rows)
+    worked = task.few_shot * sum(len(solved(task, row)) + len(_APART) for row in rows) / len(rows)
     texts = [text for item in asked for text in _texts(task, rows[item])]
     return Cost(
         requests=len(texts),
@@ -34,9 +35,3 @@ def cost_of(task: LocalTask, rows: Sequence[Row], asked: Iterable[int]) -> Cost:
 def _texts(task: LocalTask, row: Row) -> list[str]:
     prompt = render(task, row)
     return [f"{prompt} {choice}" for choice in row[task.choices]] if task.choices else [prompt]
-
-
-def _solved(task: LocalTask, row: Row) -> str:
-    answer = row[task.answer]
-    text = row[task.choices][answer] if task.choices and isinstance(answer, int) else answer
-    return f"{render(task, row)} {text}\n\n"

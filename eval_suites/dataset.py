@@ -55,6 +55,13 @@ def render(task: LocalTask, row: Row) -> str:
     return PLACEHOLDER.sub(lambda found: str(row[found[1]]), task.prompt)
 
 
+def solved(task: LocalTask, row: Row) -> str:
+    """The prompt of one row and its right answer, joined by one space."""
+    answer = row[task.answer]
+    right = row[task.choices][answer] if task.choices and isinstance(answer, int) else answer
+    return f"{render(task, row)} {right}"
+
+
 def _row(path: Path, number: int, line: str) -> Row:
     try:
         value = json.loads(line, parse_constant=_refuse_constant)

@@ -15,7 +15,7 @@ from eval_suites.flips import TaskFlips
 from eval_suites.gate_page_curves import Histogram, LoadCurves
 from eval_suites.gate_page_intervals import intervals_of
 from eval_suites.gate_page_scale import Scale
-from eval_suites.gate_report import NEXT
+from eval_suites.gate_report import next_step
 from judging.verdict import Outcome, Verdict
 from registry.digest import Digest
 from registry.page import page_template
@@ -40,7 +40,6 @@ _WHY = {
     Outcome.ERROR: "The {} gate could not measure, so the candidate was not judged.",
 }
 _GO_ON = "Next: nothing here; the release goes on to its image, the scan and the registry."
-_MORE = "Next: give the gate more to judge by; its findings say how much would do."
 _MOST_REASONS = 3
 
 
@@ -100,9 +99,7 @@ def render(page: GatePage) -> str:
 
 
 def _next_step(verdict: Verdict) -> str:
-    if verdict.passed:
-        return _GO_ON
-    return NEXT.get(verdict.failure_class, _MORE) if verdict.failure_class else _MORE
+    return _GO_ON if verdict.passed else next_step(verdict)
 
 
 def _points(difference: float) -> str:

@@ -17,11 +17,12 @@ _ANSWER = {
     Outcome.INCONCLUSIVE: "Inconclusive: the items do not decide whether the candidate is good enough.",
     Outcome.ERROR: "Error: the measurement itself is broken, so the candidate was not judged.",
 }
-NEXT = {
+_NEXT = {
     FailureClass.MODEL: "Next: use a gentler recipe or another source; this candidate is not released.",
     FailureClass.CONFIG: "Next: mend the suite or the spec as said below, then run again.",
     FailureClass.INFRA: "Next: run again; what was measured well is reused.",
 }
+_MORE = "Next: give the gate more to judge by; its findings say of what."
 _COLUMNS = ("Task", "Against", "Outcome", "Baseline", "Candidate", "Difference", "Margin", "What was seen")
 
 
@@ -30,12 +31,17 @@ def to_markdown(suite: Suite, verdict: Verdict) -> str:
     return "\n".join([*_head(suite, verdict), "", *_table(suite, verdict), "", *_how_to_read(suite), ""])
 
 
+def next_step(verdict: Verdict) -> str:
+    """What to do after a verdict that is no pass, as a sentence."""
+    return _NEXT[verdict.failure_class] if verdict.failure_class else _MORE
+
+
 def _head(suite: Suite, verdict: Verdict) -> Iterator[str]:
     yield f"# Quality gate: {verdict.outcome}"
     yield ""
     yield _ANSWER[verdict.outcome]
-    if verdict.failure_class and not verdict.passed:
-        yield NEXT[verdict.failure_class]
+    if not verdict.passed:
+        yield next_step(verdict)
     yield ""
     yield f"Suite `{suite.name}` ({suite.digest.short}): {_cell(suite.spec.description)}"
 

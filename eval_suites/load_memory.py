@@ -93,7 +93,8 @@ def _cache_of_sequence(text: Mapping[str, Any], serve: ServeConfig) -> int:
         )
     heads = int(text.get("num_key_value_heads") or text["num_attention_heads"])
     size = int(text.get("head_dim") or int(text["hidden_size"]) // int(text["num_attention_heads"]))
-    kinds = text.get("layer_types") or ["full_attention"] * layers
+    windowed = text.get("sliding_window") and text.get("use_sliding_window", True)
+    kinds = text.get("layer_types") or ["sliding_attention" if windowed else "full_attention"] * layers
     tokens = sum(_kept(kind, text, serve.max_model_len) for kind in kinds)
     return 2 * max(1, heads // serve.tensor_parallel_size) * size * number * tokens
 
@@ -149,7 +150,8 @@ def _fits(load: LoadSpec, serve: ServeConfig, need: Need, memory: int) -> Findin
     )
     left = room - need.weights - need.activations
     possible = max(0, left // max(1, need.cache // at_once))
-    advice = f"; {possible} requests of that length would fit: lower serve.max_model_len or load.concurrency"
+    key = "load.concurrency" if load.concurrency else "serve.max_num_seqs, or set load.concurrency"
+    advice = f"; {possible} requests of that length would fit: lower serve.max_model_len or {key}"
     return Finding(
         name="memory",
         outcome=Outcome.PASS if fits else Outcome.FAIL,

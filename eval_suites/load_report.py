@@ -105,6 +105,8 @@ def _rest(load: LoadSpec, report: LoadReport, gpus: int) -> Iterator[str]:
     for side in report.sides:
         if broken := _broken(report, side):
             yield f"- Broke off on the {side}: " + "; ".join(f"{n} times {why}" for why, n in broken.items())
+    for side, how in report.lost.items():
+        yield f"- The server of the {side} {how}."
     for side, size in report.memory.items():
         yield f"- The server of the {side} held {size // _MEBIBYTE} MiB at most."
     if gain := _gain_of_batching(load, report):
@@ -121,8 +123,7 @@ def _gain_of_batching(load: LoadSpec, report: LoadReport) -> str:
         return ""
     return (
         f"Batching: {_cell(batched['tokens_per_second'])} tokens per second at the peak, and"
-        f" {_cell(alone['tokens_per_second'])} when requests are served one at a time; TTFT p95"
-        f" {_cell(batched['ttft_p95_ms'])} ms, and {_cell(alone['ttft_p95_ms'])} ms."
+        f" {_cell(alone['tokens_per_second'])} when requests are served one at a time."
     )
 
 

@@ -81,7 +81,10 @@ def read_trial(run: LoadRun, output_tokens: int, value: Any) -> Trial:
     said = [_said(error) for error in lists["errors"]]
     begun = np.array([not error for error in said]) & (ttft > 0)
     if begun.sum() != numbers["completed"] or numbers["completed"] + numbers["failed"] != run.requests:
-        raise ValueError(f"it counts {numbers['completed']:g} answers, and lists {begun.sum()}")
+        counted = f"{numbers['completed']:g} answers and {numbers['failed']:g} failures"
+        raise ValueError(f"it counts {counted} of {run.requests} requests, and lists {begun.sum()} answers")
+    if not numbers["duration"]:
+        raise ValueError("duration is 0")
     answered = begun & (lengths >= output_tokens)
     broken = Counter(e or _CUT_OFF for e, ok in zip(said, answered, strict=True) if not ok)
     turned_away = sum(broken.pop(reason, 0) for reason in TURNED_AWAY)

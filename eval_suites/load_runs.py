@@ -47,14 +47,15 @@ class LoadRun:
 
 
 def runs_of(load: LoadSpec, sides: Sequence[str]) -> tuple[LoadRun, ...]:
-    """All runs in their order, each side's warm-up first."""
+    """All runs in their order, each judged side's warm-up first; the unbatched side last, and short."""
     judged = [side for side in sides if side != UNBATCHED]
-    runs = [_run(load, side, WARM_UP, 0) for side in sides]
+    runs = [_run(load, side, WARM_UP, 0) for side in judged]
     for repeat in range(load.repeats):
         first = repeat % len(judged)
         order = [*judged[first:], *judged[:first]]
         runs += [_run(load, side, step, repeat) for step in FACTORS for side in order]
-    return (*runs, *(_run(load, side, PEAK, 0) for side in sides if side == UNBATCHED))
+    alone = [side for side in sides if side == UNBATCHED]
+    return (*runs, *(_run(load, side, step, 0) for side in alone for step in (WARM_UP, PEAK)))
 
 
 def patience(load: LoadSpec) -> float:
@@ -90,6 +91,7 @@ def bench_arguments(run: LoadRun, load: LoadSpec, *, url: str, model: str, token
 
 def _run(load: LoadSpec, side: str, step: str, repeat: int) -> LoadRun:
     rate = load.peak_requests_per_second * FACTORS.get(step, 1)
-    requests = _FEWEST if step == WARM_UP else max(_FEWEST, math.ceil(rate * load.seconds))
+    short = step == WARM_UP or side == UNBATCHED
+    requests = _FEWEST if short else max(_FEWEST, math.ceil(rate * load.seconds))
     number = 0 if step == WARM_UP else 1 + repeat * len(FACTORS) + [*FACTORS].index(step)
     return LoadRun(side=side, step=step, repeat=repeat, rate=rate, requests=requests, seed=load.seed + number)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from itertools import accumulate
 
-from eval_suites.dataset import Row, read_rows, render
+from eval_suites.dataset import read_rows, solved
 from eval_suites.suite import Suite
 from eval_suites.suite_spec import LocalTask
 from registry.digest import Digest
@@ -43,13 +43,7 @@ def _texts(suite: Suite) -> Iterator[str]:
     for task in suite.tasks:
         yield from task.texts
         if isinstance(spec := task.spec, LocalTask):
-            for row in read_rows(task.dataset):
-                yield f"{render(spec, row)} {_right_answer(spec, row)}"
-
-
-def _right_answer(task: LocalTask, row: Row) -> str:
-    answer = row[task.answer]
-    return str(row[task.choices][answer] if task.choices and isinstance(answer, int) else answer)
+            yield from (solved(spec, row) for row in read_rows(task.dataset))
 
 
 def _tokens_before(texts: Sequence[str]) -> Iterator[float]:

@@ -94,6 +94,7 @@ def _unread(task: NamedTask) -> EvalTask:
     raise UsageError(
         f"the task {task.name!r} is lm-eval's, and its dataset is not here",
         why="only a command that may fetch it and ask lm-eval can tell what it holds",
+        next_step="`headgate suites check` fetches it and says what it holds",
     )
 
 
@@ -120,15 +121,15 @@ def read_suite(path: Path) -> SuiteSpec:
         raise explain(error, SuiteSpec, str(path)) from None
 
 
-def find_suite(name_or_path: str, relative_to: Path | None = None) -> Suite:
+def find_suite(name_or_path: str) -> Suite:
     """The shipped suite of this name, else the suite file at this path, loaded; raises UsageError."""
-    return load_suite(suite_path(name_or_path, relative_to))
+    return load_suite(suite_path(name_or_path))
 
 
-def suite_path(name_or_path: str, relative_to: Path | None = None) -> Path:
-    """The file of the shipped suite of this name, else this path (against ``relative_to``)."""
+def suite_path(name_or_path: str) -> Path:
+    """The file of the shipped suite of this name, else this path."""
     if _is_path(name_or_path):
-        return (relative_to or Path()) / name_or_path
+        return Path(name_or_path)
     if name_or_path in shipped_suites():
         return SHIPPED / f"{name_or_path}.yaml"
     raise UsageError(

@@ -42,5 +42,6 @@ def check_code(
     raise UsageError(
         f"the suite {suite.name} runs code of lm-eval {lm_eval}:{shown}{more}",
         why="a suite is data, and Python in a task can do what the user can who evaluates",
-        next_step=f"read that code, and if you trust it add {digest} to evaluate.allow_code in the spec",
+        next_step=f"read that code, and if you trust it add {digest} to evaluate.allow_code in the spec,"
+        " or give it to `headgate suites check` as --allow-code",
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from eval_suites.load_spec import LoadSpec
@@ -12,6 +12,7 @@ from eval_suites.suite_spec import STRICT_SUFFIX, Profile
 from flows.candidate import Candidate, Inputs, live
 from flows.spec import Evaluate, Gates
 from flows.spec_gates import Fidelity
+from flows.translate import limits_of
 from registry.counting import Case, suite_of
 from registry.digest import Digest
 from registry.errors import UsageError
@@ -47,9 +48,14 @@ class Question:
     @property
     def facts(self) -> Mapping[str, Mapping[str, Any]]:
         """What evidence says that answers it, by kind."""
-        load = self.gates.load
-        asked = {QUALITY: {"suite_digest": str(self.suite.digest)}}
-        return asked | ({LOAD: {"load": load.model_dump(mode="json")}} if load else {})
+        evaluate, load = self.gates.evaluate, self.gates.load
+        asked: dict[str, dict[str, Any]]
+        asked = {QUALITY: {"suite_digest": str(self.suite.digest), "seed": evaluate.seed}}
+        if evaluate.fidelity and self.version.weights_set != self.version.source_set:
+            asked[FIDELITY] = {"limits": asdict(limits_of(evaluate.fidelity))}
+        if load:
+            asked[LOAD] = {"load": load.model_dump(mode="json")}
+        return asked
 
 
 def prepare_question(

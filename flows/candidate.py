@@ -70,7 +70,7 @@ def prepare(place: Workplace, spec: ReleaseSpec) -> Inputs:
     live(place, name, gpu_class)  # a registry or a key that cannot be read is said before any download
     check_means(place)
     model = spec.model
-    for recipe in recipes:  # small, and a mistake there is better told before the model has come
+    for recipe in (r for r in recipes if r.calibration.startswith("hf://")):  # told before the model has come
         calibration_file(place, recipe.calibration, recipe.samples, model.token_secret)
     evaluate = spec.evaluate
     suite = open_suite(place, evaluate.suite, evaluate.allow_code, model.token_secret).under(evaluate.profile)

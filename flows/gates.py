@@ -116,6 +116,9 @@ def judge_candidate(place: Workplace, candidate: Candidate) -> GatePage:
     """What every gate said, recorded. Raises the error of the first that did not pass."""
     page = page_of(candidate)
     files = check_files(place, candidate, page)
+    load = load_gate(place, candidate)
+    if load:
+        load.check_fits(page)
     wanted = _fidelity(candidate)
     source = measure_source(place, candidate, wanted.texts if wanted else None)
     live = measure_live(place, candidate.inputs)
@@ -124,7 +127,7 @@ def judge_candidate(place: Workplace, candidate: Candidate) -> GatePage:
             **({SOURCE: source.report} if source else {}),
             **({live.name: live.report} if live else {}),
         }
-        gates = _Gates(candidate, files, wanted, source, reports, load_gate(place, candidate))
+        gates = _Gates(candidate, files, wanted, source, reports, load)
         measured = _measured(place, gates)
         early = _judge_early(place, page, gates, measured)
         verdict = gates.quality(measured.report)
@@ -133,7 +136,7 @@ def judge_candidate(place: Workplace, candidate: Candidate) -> GatePage:
             more = ask_live_more(place, candidate.inputs, live, measured.report)
         if more is None:
             judged = judge_quality(place, early, gates, measured.report, verdict)
-            return gates.load.judge(judged, measured.load) if gates.load else judged
+            return load.judge(judged, measured.load) if load else judged
         live = more
 
 

@@ -18,6 +18,7 @@ from judging.verdict import Verdict
 from registry.digest import Digest
 from registry.predicates import LOAD
 from registry.version import ServeConfig
+from tasks.gate_page import write_gate_page
 from tasks.load_memory import check_memory
 from tasks.load_test import measure_beside
 from tasks.record import load_borne, record_load
@@ -33,24 +34,26 @@ class LoadGate:
     candidate: Candidate
     load: LoadSpec
 
+    def check_fits(self, page: GatePage) -> None:
+        """Before any server starts: raises what it comes to unless requests and memory fit."""
+        if not self._borne and not self._memory.passed:
+            self._record(page, LoadReport(()), self._memory)
+
     def ask(self, endpoint: Callable[[], Endpoint]) -> LoadReport | None:
-        """What the runs came to, none where it does not fit into memory; None where it was borne before."""
-        if self._borne:
-            return None
-        if not self._memory.passed:
-            return LoadReport(())
-        return measure_beside(self.place, endpoint(), self._others, self.load)
+        """What the runs came to; None where that was borne before."""
+        return None if self._borne else measure_beside(self.place, endpoint(), self._others, self.load)
 
     def judge(self, page: GatePage, report: LoadReport | None) -> GatePage:
         """The page after the gate's verdict, recorded; raises what it comes to unless it passes."""
-        if report is None and self._borne:
-            return page.after(LOAD, self._borne)
+        if self._borne:
+            page = page.after(LOAD, self._borne)
+            write_gate_page(self.place, page)
+            return page
         report = report or LoadReport(())
-        findings = [*self._memory.findings]
-        if self._memory.passed:
-            beside = self._baseline.who if self._baseline else None
-            findings += judge_load(self.load, report, beside).findings
-        verdict = Verdict.of(findings)
+        asked = judge_load(self.load, report, self._baseline.who if self._baseline else None)
+        return self._record(page, report, Verdict.of([*self._memory.findings, *asked.findings]))
+
+    def _record(self, page: GatePage, report: LoadReport, verdict: Verdict) -> GatePage:
         return record_load(self.place, page, self._serve, self.load, self._beside, report, verdict)
 
     @property
@@ -68,10 +71,11 @@ class LoadGate:
 
     @cached_property
     def _baseline(self) -> Served | None:
-        """What is live, else the unquantized source; None where the candidate is the first of its kind."""
-        inputs = self.candidate.inputs
-        if inputs.production:
-            return served_live(self.place, inputs, inputs.production)
+        """What is live, unless that is the same; else the unquantized source; None where there is neither."""
+        inputs, live = self.candidate.inputs, self.candidate.inputs.production
+        own = (self.candidate.weights.manifest.set_digest, inputs.serve)
+        if live and (live.weights_set, live.serve) != own:
+            return served_live(self.place, inputs, live)
         if is_quantized(self.candidate):
             return Served(SOURCE, inputs.source.manifest, inputs.serve, inputs.installed)
         return None

@@ -12,7 +12,7 @@ from flows.gates import judge_candidate
 from flows.ship import ship
 from flows.spec import Gates
 from registry.errors import HeadgateError
-from registry.publish import get_version
+from registry.named_version import named_version
 from tasks.judged_before import judged_before
 from tasks.workplace import open_workplace
 
@@ -37,7 +37,7 @@ def regate(version: str, suite: str | None = None, gates: Gates | None = None) -
 
 def _regate(version: str, suite: str | None, gates: Gates | None) -> dict[str, Any]:
     with open_workplace() as place:
-        question = prepare_question(place, get_version(place.store, version), suite, gates)
+        question = prepare_question(place, named_version(place.store, place.trust, version), suite, gates)
         known = judged_before(place, question.version.name, question.release, question.facts)
         if known:
             return {"version": known.reference, "regated": version, "note": "already judged on this runtime"}

@@ -78,8 +78,8 @@ def _stated(front: str) -> dict[str, list[str]]:
         raise ValueError("no keys")
     found: dict[str, list[str]] = {}
     for key, value in top.value:
-        if key.value in found or key.value == _MERGE:
-            raise ValueError("a key given twice")
+        if not isinstance(key, yaml.ScalarNode) or key.value in found or key.value == _MERGE:
+            raise ValueError("a key given twice, or one that is no text")
         found[str(key.value)] = _texts(value) if key.value in _KEYS else []
     return found
 

@@ -10,7 +10,8 @@ from registry.alias_chain import Chain
 from registry.alias_entries import read_links
 from registry.alias_log import get_aliases, places
 from registry.errors import InfrastructureError
-from registry.publish import lost_numbers, read_versions
+from registry.problem import Problem
+from registry.publish import lost_numbers, published, read_versions
 from registry.store import Store
 from registry.trust import Trust
 from registry.version import ModelVersion
@@ -68,7 +69,7 @@ def list_with_aliases(store: Store, trust: Trust, name: str | None = None) -> Li
     changed = (problem for version, at in by_version if (problem := at.changed(version)))
     problems = [problem for at in pointing.values() for problem in at.problems]
     problems += [*map(str, damaged.values()), *changed]
-    names = {version.name for version in found} | ({name} if name else set())
+    names = {name} if name else {*published(store), *(version.name for version in found)}
     named = {(place[0], number) for place, at in pointing.items() for number in at.numbers}
     known = {(version.name, version.number) for version in found}
     problems += _gone(store, names, named - known)
@@ -82,7 +83,7 @@ def _pointing(chain: Chain) -> _Pointing:
         return _Pointing(aliases=None, problems=(str(problem),))
     links = read_links(chain)
     return _Pointing(
-        aliases, links.records, tuple(f"{broken} Next: {chain.put_back}." for broken in links.broken)
+        aliases, links.records, tuple(str(Problem(broken, chain.put_back)) for broken in links.broken)
     )
 
 

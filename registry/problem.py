@@ -21,3 +21,7 @@ class Problem:
     mend: Mend | None = None
     harmless: bool = False
     unseen: bool = False
+
+    def __str__(self) -> str:
+        """Both, for people."""
+        return f"{self.what} Next: {self.remedy}."

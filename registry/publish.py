@@ -23,6 +23,7 @@ from registry.unknown_version import unknown_version
 from registry.version import ModelVersion, VersionDraft, check_name, parse_reference
 
 _LAST_NUMBER = 999_999  # what a reference can name, and what sorts as its key
+_NEWEST = "versions-newest/"
 _READERS = 16  # a listing on an object store is one round trip per record: this many at a time
 
 
@@ -154,6 +155,11 @@ def lost_numbers(store: Store, name: str) -> list[int]:
     return sorted(n for n in missing if store.get(_key(name, n)) is None)
 
 
+def published(store: Store) -> set[str]:
+    """The name of every model that a number was ever given to, whatever is left of its records."""
+    return {key.partition("/")[2] for key in store.list(_NEWEST)}
+
+
 def remember_newest(store: Store, name: str, number: int) -> None:
     """Keep that a number has been given: whatever becomes of its record, no other content gets it."""
     key = _newest_key(name)
@@ -197,7 +203,10 @@ def _free_number(store: Store, name: str) -> int:
     while store.get(_key(name, number)) is not None:
         number += 1
     if number > _LAST_NUMBER:
-        raise UsageError(f"The numbers of {name} are used up", next_step="release it under another name")
+        step = "release it under another name; or, where no version has such a number, remove"
+        raise UsageError(
+            f"The numbers of {name} are used up", next_step=f"{step} {_newest_key(name)} from the store"
+        )
     return number
 
 
@@ -292,7 +301,7 @@ def _index_key(draft: VersionDraft) -> str:
 
 
 def _newest_key(name: str) -> str:
-    return f"versions-newest/{check_name(name)}"
+    return f"{_NEWEST}{check_name(name)}"
 
 
 def _text(number: int) -> bytes:

@@ -12,7 +12,7 @@ from functools import cached_property
 from pathlib import PurePosixPath
 
 from registry.problem import Mend, Problem
-from registry.publish import index_version, lost_numbers
+from registry.publish import index_version, lost_numbers, published
 from registry.store import Store
 from registry.trust import Trust
 from registry.verify_evidence import read_said, releases_of
@@ -34,8 +34,7 @@ class IndexReconciler:
 
     def problems(self) -> Iterator[Problem]:
         """Records that are gone, what the index does not name, and publications that have not ended."""
-        published = {key.partition("/")[2] for key in self.store.list("versions-newest/")}
-        for name in sorted({*published, *(version.name for version in self.versions)}):
+        for name in sorted({*published(self.store), *(version.name for version in self.versions)}):
             lost = lost_numbers(self.store, name)
             for number in lost:
                 yield Problem(f"The record of {name}/{number} is gone from the store", _GONE)

@@ -146,7 +146,7 @@ def _standing(held: Holdings, version: ModelVersion, said: Said) -> Iterator[Fin
     yield _judged("kept", lambda: check_kept(held.store, held.layout, version, kept, held.trust))
     chain = Chain(held.store, held.trust, version.name, version.gpu_class)
     problems = faults(chain, log_of(chain))
-    yield from (_failed("aliases", f"{problem.what} Next: {problem.remedy}.") for problem in problems)
+    yield from (_failed("aliases", str(problem)) for problem in problems)
     if not problems:
         yield _passed("aliases", f"every move on {version.gpu_class} is signed and follows the one before")
 

@@ -47,7 +47,7 @@ def _check_texts(path: Path, where: str, samples: int) -> None:
         raise UsageError(
             f"the calibration texts {where} are too few",
             why=f"the recipe uses {samples} samples, and {count} texts are there",
-            next_step=f"set quantize.samples to {count} or less, or add texts"
+            next_step=f"set samples, under quantize or in its fallback, to {count} or less, or add texts"
             if count
             else 'write lines of {"text": ...} into it',
         )

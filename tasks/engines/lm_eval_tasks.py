@@ -44,7 +44,7 @@ def isolate(scratch: str, server: str | None = None) -> None:
     allowed = _addresses(server) if server else set()
 
     def guard(event: str, arguments: tuple[Any, ...]) -> None:
-        if event in ("socket.connect", "socket.sendto") and not _is_allowed(arguments[1], allowed):
+        if event in ("socket.connect", "socket.sendto", "socket.sendmsg") and not _is_allowed(arguments[1], allowed):
             raise PermissionError(f"the evaluator may not reach {arguments[1]}")
 
     sys.addaudithook(guard)

@@ -62,9 +62,10 @@ def test_a_server_that_says_later_turns_away(reason: str) -> None:
         ({"start_times": [True] * 12}, "start_times has True"),
         ({"output_lens": [-1] * 12}, "output_lens has -1"),
         ({"errors": [None] * 12}, "its errors are not text"),
-        ({"completed": 12, "failed": 0}, "it counts 12 answers, and lists 9"),
+        ({"completed": 12, "failed": 0}, "it counts 12 answers and 0 failures of 12 requests, and lists 9"),
         ({"failed": 2}, "it counts 9 answers"),
         ({"duration": None}, "duration has None"),
+        ({"duration": 0}, "duration"),
     ],
 )
 def test_another_file_is_refused(changes: dict[str, Any], said: str) -> None:

@@ -33,8 +33,6 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--stream-error-rate", type=float, default=0.0, help="share of errors inside a 200")
     parser.add_argument("--die-after", type=int, default=0, help="requests until the process ends itself")
     parser.add_argument("--forgets", type=float, default=0.0, help="share of tokens it expects no longer")
-    parser.add_argument("--vague", type=float, default=0.0, help="probability that no token it names has")
-    parser.add_argument("--other-tokens", action="store_true", help="texts are other tokens to it")
     parser.add_argument("--nan", action="store_true", help="the probabilities of texts are no numbers")
     parser.add_argument("--hang-after", type=int, default=0, help="requests; those after get no answer")
     parser.add_argument("--at-once", type=int, default=1000, help="requests that are answered at a time")
@@ -172,11 +170,10 @@ def _choice(body: dict[str, Any], stutter: bool) -> dict[str, Any]:
 
 def _expected(text: str, options: argparse.Namespace) -> dict[str, Any]:
     """It expects each token, and next to it the one after; where it has forgotten, the other way round."""
-    shift = 1 if options.other_tokens else 0
-    tokens = [1, *(ord(character) + shift for character in text)]
+    tokens = [1, *map(ord, text)]
     places: list[dict[str, Any] | None] = [None]
     for at, token in enumerate(tokens[1:]):
-        likely, other = (share * (1 - options.vague) for share in (0.65, 0.3))
+        likely, other = 0.65, 0.3
         if random.Random(f"{text[: at + 1]}").random() < options.forgets:
             likely, other = other, likely
         pairs = {token: likely, token + 1: other}

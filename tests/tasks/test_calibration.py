@@ -93,7 +93,7 @@ def test_fewer_texts_than_samples_are_too_few(
         assert calibration_file(workplace, where, 2, None)
         with pytest.raises(UsageError, match="uses 3 samples, and 2 texts are there") as caught:
             calibration_file(workplace, where, 3, None)
-        assert "quantize.samples to 2" in caught.value.next_step
+        assert "to 2 or less" in caught.value.next_step
     path.write_bytes(b"")
     with pytest.raises(UsageError, match="uses 1 samples, and 0 texts"):
         calibration_file(workplace, str(path), 1, None)

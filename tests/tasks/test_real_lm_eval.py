@@ -131,9 +131,7 @@ def test_a_task_is_read_once_and_asked_offline(hub: HubSimulator, place: Workpla
     assert {len(prompt) for prompt in asked_as_chat} < {len(prompt) for prompt in prompts}
 
 
-def test_what_lm_eval_has_not_is_the_suites_mistake(
-    hub: HubSimulator, place: Workplace, tmp_path: Path
-) -> None:
+def test_what_lm_eval_has_not_is_the_suites_mistake(tmp_path: Path) -> None:
     """Told with what there is, before any model is served."""
     task = named_request(NamedTask(**ARC, margin=0.1, dataset_commit="a" * 40), arc_folder(tmp_path))
     said = refusals(
