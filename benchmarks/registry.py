@@ -37,6 +37,7 @@ from registry.open_store import open_store
 from registry.publish import list_versions, publish, repair_index
 from registry.store import Store
 from registry.version import VersionDraft
+from registry.version_record import index_key, version_key
 from tests.simulators.keys import signer_and_trust
 from tests.simulators.records import draft
 from tests.simulators.s3_servers import BUCKET, any_server, s3_server
@@ -150,8 +151,8 @@ def _fill(store: Store, versions: int) -> None:
         name, own = f"many-{number % _NAMES_AT_REST}", number // _NAMES_AT_REST + 1
         content: VersionDraft = draft(name, image=Digest.of_bytes(str(number).encode()))
         record = canonical_json(content.numbered(own).to_json())
-        store.put_if_absent(f"versions/{name}/{own:06d}.json", record)
-        store.put_if_absent(f"versions-by-content/{name}/{content.content_digest.hex}", str(own).encode())
+        store.put_if_absent(version_key(name, own), record)
+        store.put_if_absent(index_key(content), str(own).encode())
 
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(put, range(versions)))

@@ -123,8 +123,7 @@ def history(
         return
     columns = ["when (UTC)", "move", "who", "why", "signed by"]
     print_table(f"Moves of {name}", columns, [_row(move) for move in moves])
-    told = [(chain.entry_key(move.number), move) for chain, log in logs for move in log.told if move.doubt]
-    for move in (move for key, move in told if not any(key in problem for problem in problems)):
+    for move in (move for _, log in logs for move in log.signed_for):
         say(f"Move {move.number} on {move.gpu_class} is in doubt: {move.doubt}.")
     for move in (move for move in moves if move.lost):
         say(_lost(move))

@@ -110,9 +110,9 @@ def _lineage(reference: str, now: datetime) -> tuple[Lineage, list[str]]:
     at = RegistryAccess()
     contents = _contents(at, reference)
     version = contents.version
-    case = open_case(at.store, version, at.trust, now, contents.evidence)
     chain = Chain(at.store, at.trust, version.name, version.gpu_class)
     log = log_of(chain)
+    case = open_case(at.store, version, at.trust, now, found=contents.evidence, log=log)
     aliases, unbelieved = _aliases(chain, log)
     changed = swapped(chain, log, version.number)
     lineage = trace(

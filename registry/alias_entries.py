@@ -83,7 +83,7 @@ def read_links(chain: Chain) -> Links:
     for number, data in reversed([*chain.entries()]):
         whole = number not in given_up and data is not None and follows in (None, str(Digest.of_bytes(data)))
         if not whole and number not in given_up:
-            found.append(missing(chain, number) if data is None else disbelieved(chain, number, _OTHER))
+            found.append(missing(chain, number) if data is None else disbelieved(chain, _OTHER, number))
         follows, lost, made_for = _links(data) if whole and data else (None, [], {})
         given_up |= {*lost}
         for version, record in made_for.items():
@@ -96,9 +96,12 @@ def missing(chain: Chain, number: int) -> str:
     return f"The alias move {chain.entry_key(number)} is missing, and a later one is there."
 
 
-def disbelieved(chain: Chain, number: int, why: str) -> str:
-    """The sentence for an entry that is there and does not count."""
-    return f"The alias move {chain.entry_key(number)} cannot be believed: {why}."
+def disbelieved(chain: Chain, why: str, *numbers: int) -> str:
+    """The sentence for an entry that is there and does not count, or for several with one reason."""
+    first, last = chain.entry_key(numbers[0]), chain.entry_key(numbers[-1])
+    if len(numbers) == 1:
+        return f"The alias move {first} cannot be believed: {why}."
+    return f"The {len(numbers)} alias moves from {first} to {last} cannot be believed, each as {why}."
 
 
 _OTHER = "it is not the one that the next move was made after"

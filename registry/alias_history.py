@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
+from itertools import groupby
 
 from registry.alias_chain import Chain
 from registry.alias_entries import Entry, disbelieved, missing, read_entries
@@ -50,6 +51,17 @@ class Log:
         """The numbers of all versions that an alias ever pointed at."""
         states = [state for move in self.moves.values() for state in (move.before, move.after)]
         return {number for state in states for number in state.to_json().values() if number}
+
+    @property
+    def last_trusted(self) -> int:
+        """The number of the last move that a trusted key signed: it signs for the chain before it. Or 0."""
+        return max((number for number, move in self.moves.items() if move.signer), default=0)
+
+    @property
+    def signed_for(self) -> list[Move]:
+        """The moves in doubt that are none the less believed, as a trusted one follows them."""
+        last = self.last_trusted
+        return [m for n, m in self.moves.items() if m.doubt and n < last and n not in self.breaks]
 
     def live_since(self, version: ModelVersion) -> datetime | None:
         """When a version was first in production here, in UTC, or None when no trusted key put it there.
@@ -132,7 +144,7 @@ def swapped(chain: Chain, log: Log, number: int | None = None) -> list[str]:
     moves = [move for move in log.moves.values() if number in (None, move.target)]
     found = {n: _find(chain, n) for n in {move.target for move in moves}}
     told = ((move, _other_version(move, found[move.target])) for move in moves)
-    return [disbelieved(chain, move.number, problem) for move, problem in told if problem]
+    return [disbelieved(chain, problem, move.number) for move, problem in told if problem]
 
 
 def _problem(chain: Chain, entry: Entry) -> str:
@@ -141,14 +153,14 @@ def _problem(chain: Chain, entry: Entry) -> str:
         return entry.damage.problem
     if entry.move is None:
         return missing(chain, entry.number)
-    return disbelieved(chain, entry.number, entry.broken) if entry.broken else ""
+    return disbelieved(chain, entry.broken, entry.number) if entry.broken else ""
 
 
 def _unsigned(chain: Chain, log: Log) -> list[str]:
-    found: list[str] = []
-    for move in log.moves.values():
-        found = [] if move.signer else [*found, disbelieved(chain, move.number, move.doubt)]
-    return found
+    """A sentence for the moves after the last trusted one, together where one reason holds for all."""
+    last = log.last_trusted
+    doubted = groupby((m for n, m in log.moves.items() if n > last), key=lambda move: move.doubt)
+    return [disbelieved(chain, doubt, *(move.number for move in moves)) for doubt, moves in doubted]
 
 
 def _record_problems(chain: Chain, log: Log) -> list[Problem]:

@@ -15,7 +15,8 @@ from registry.alias_move import Move
 from registry.bundle import Signer
 from registry.digest import Digest
 from registry.errors import InfrastructureError, UsageError
-from registry.publish import get_version, remember_newest
+from registry.numbers import remember_newest
+from registry.publish import get_version
 from registry.remembered_store import memory_of
 from registry.store import Store
 from registry.trust import Trust

@@ -36,9 +36,10 @@ from registry.file_layer import FileLayer
 from registry.lost_evidence import check_kept
 from registry.manifest import Manifest
 from registry.manifests import load_manifest, manifest_key
+from registry.named_version import named_version
 from registry.oci_layout import OciLayout
 from registry.predicates import ALIAS_MOVE
-from registry.publish import check_free, get_version
+from registry.publish import check_free
 from registry.publish import put_version as keep_version
 from registry.referrers import attachable
 from registry.store import Store
@@ -47,6 +48,7 @@ from registry.verify import Holdings, check_manifest
 from registry.verify_evidence import check_release, read_said
 from registry.verify_image import MODELS, Heard, image_parts, read_small
 from registry.version import ModelVersion
+from registry.version_record import RECORDS, version_key
 
 _READ_SIZE = 1 << 20
 
@@ -57,11 +59,11 @@ def export_version(
     """Add a version to the archive in a folder: image, evidence, record; every byte is hashed on the way.
 
     The exporter signs for all of it together. ``heard`` hears how many bytes each step wrote. Raises
-    UsageError for an unknown version or a folder that cannot take it, Refused when the version or the archive
-    is damaged, or nobody trusted vouches for the version.
+    UsageError for an unknown version or a folder that cannot take it, RecordGone for a version that is lost,
+    Refused when the version or the archive is damaged, or nobody trusted vouches for the version.
     """
     layout = open_target(folder)
-    version = get_version(held.store, reference)
+    version = named_version(held.store, held.trust, reference)
     said = read_said(held.store, held.trust, version)
     if said.damaged:
         next_step = f"`headgate verify {reference}` shows everything that is wrong with it"
@@ -100,7 +102,7 @@ def import_archive(held: Holdings, folder: Path, heard: Heard) -> list[Arrival]:
 
 
 def _records(store: Store, trust: Trust, version: ModelVersion) -> Iterator[tuple[str, bytes]]:
-    keys = [f"versions/{version.name}/{version.number:06d}.json"]
+    keys = [version_key(version.name, version.number)]
     for digest in (version.source_manifest, version.weights_manifest):
         check_manifest(store, digest)
         keys.append(manifest_key(digest))
@@ -168,7 +170,7 @@ def _keep(held: Holdings, folder: Path, arrival: Arrival, heard: Heard) -> None:
     held.layout.tag(f"{version.name}-{version.image.short}", image)
     kept = {key: records.get(key) or b"" for key in records.list("")}
     for key, data in kept.items():
-        if not key.startswith("versions/"):
+        if not key.startswith(RECORDS):
             held.store.put_if_absent(key, data)
     held.layout.put_referrers(version.image, _bundles(kept))
     keep_version(held.store, version)

@@ -6,7 +6,6 @@ archive that is broken anyway. Only a whole one leads to the question whose keys
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -28,9 +27,9 @@ from registry.verify import Holdings, made_of, vouched
 from registry.verify_evidence import Said, read_attached, read_said
 from registry.verify_image import Heard, image_parts
 from registry.version import ModelVersion, parse_reference
+from registry.version_record import reference_of, version_key
 
 _SHOWN = 3  # reasons worth naming
-_RECORD = re.compile(r"versions/([^/]+)/0*([1-9][0-9]*)\.json")
 
 
 @dataclass(frozen=True)
@@ -85,12 +84,11 @@ def _whole(trust: Trust, folder: Path, archived: Archived, heard: Heard) -> Arri
 
 
 def _reference(archived: Archived) -> str:
-    found = [match for key in archived.records if (match := _RECORD.fullmatch(key))]
+    found = [*filter(None, map(reference_of, archived.records))]
     if len(found) != 1:
         raise ValueError(f"it holds {len(found)} records of versions instead of one")
-    reference = f"{found[0][1]}/{found[0][2]}"
-    parse_reference(reference)
-    return reference
+    parse_reference(found[0])
+    return found[0]
 
 
 def _wanted(archived: Archived, trust: Trust) -> Iterator[tuple[str, bytes]]:
@@ -119,7 +117,7 @@ def _refuse_forged(evidence: Evidence, trust: Trust) -> None:
 def _refuse_strange(archived: Archived, version: ModelVersion) -> None:
     about = {f"evidence/{subject.hex}" for subject in subjects_of(version)}
     own = {manifest_key(d) for d in (version.source_manifest, version.weights_manifest)}
-    own.add(f"versions/{version.name}/{version.number:06d}.json")
+    own.add(version_key(version.name, version.number))
     if strange := [k for k in archived.records if k not in own and k.rpartition("/")[0] not in about]:
         raise ValueError(f"it holds {strange[0]}, which is no part of {version.reference}")
 

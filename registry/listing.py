@@ -10,11 +10,13 @@ from registry.alias_chain import Chain
 from registry.alias_entries import read_links
 from registry.alias_log import get_aliases, places
 from registry.errors import InfrastructureError
+from registry.numbers import lost_numbers, published
 from registry.problem import Problem
-from registry.publish import lost_numbers, published, read_versions
+from registry.publish import read_versions
 from registry.store import Store
 from registry.trust import Trust
 from registry.version import ModelVersion
+from registry.version_record import version_key
 
 
 @dataclass(frozen=True)
@@ -90,6 +92,6 @@ def _pointing(chain: Chain) -> _Pointing:
 def _gone(store: Store, names: Iterable[str], named: Iterable[tuple[str, int]]) -> Iterator[str]:
     """A sentence for each record that is gone: the index names its number, or a log does (``named``)."""
     lost = {(name, number) for name in names for number in lost_numbers(store, name)}
-    lost |= {(name, n) for name, n in named if store.get(f"versions/{name}/{n:06d}.json") is None}
+    lost |= {(name, n) for name, n in named if store.get(version_key(name, n)) is None}
     for name, number in sorted(lost):
         yield f"The record of {name}/{number} is gone from the store: `headgate verify {name}/{number}`."

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime
 
-from registry.alias_history import read_log
+from registry.alias_history import Log, read_log
 from registry.counting import Case
 from registry.evidence import Evidence, evidence_about
 from registry.store import Store
@@ -14,12 +14,18 @@ from registry.version import ModelVersion
 
 
 def open_case(
-    store: Store, version: ModelVersion, trust: Trust, now: datetime, found: Iterable[Evidence] | None = None
+    store: Store,
+    version: ModelVersion,
+    trust: Trust,
+    now: datetime,
+    *,
+    found: Iterable[Evidence] | None = None,
+    log: Log | None = None,
 ) -> Case:
-    """The case of a version at a moment (an aware time), on the evidence ``found`` where it has been read.
+    """The case of a version at a moment (an aware time), on the evidence and the log that have been read.
 
-    Raises InfrastructureError for a damaged record of evidence.
+    What has not been is read here; raises InfrastructureError for a damaged record of evidence.
     """
     evidence = tuple(evidence_about(store, version, trust) if found is None else found)
-    log = read_log(store, trust, version.name, version.gpu_class)
+    log = log or read_log(store, trust, version.name, version.gpu_class)
     return Case(version, evidence, now, trust, log.live_since(version), log.wrong)

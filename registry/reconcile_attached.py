@@ -27,6 +27,14 @@ _BY_HAND = "restore it from a backup, or remove it, and release again what needs
 
 
 @dataclass(frozen=True)
+class _Said:
+    """A version, and what is said about it in the store: each record's digest, with that of its subject."""
+
+    version: ModelVersion
+    records: dict[Digest, Digest]
+
+
+@dataclass(frozen=True)
 class AttachedReconciler:
     """The store, and where images lie; ``who`` attaches, to people. Every problem is told once."""
 
@@ -40,27 +48,30 @@ class AttachedReconciler:
         """What is here and not there, about these versions. Raises HeadgateError when the store fails."""
         told: dict[Digest, str] = {}  # statements about weights are about every version made of them
         damaged: dict[str, InfrastructureError] = {}
+        found: list[_Said] = []
         for version in versions:
             # What objects to it is remembered from now on.
-            damaged |= read_said(self.store, self.trust, version).damaged
+            read = read_said(self.store, self.trust, version)
+            damaged |= read.damaged
+            said = _Said(version, {e.digest: e.subject for e in read.evidence if e.digest})
+            found.append(said)
             seen = remembered(self.store, version)
-            yield from self._lost(
-                version, seen, f"about {version.reference}, seen by this home before,", told
-            )
+            yield from self._lost(said, seen, f"about {version.reference}, seen by this home before,", told)
             if self.layout.has(version.image):
-                yield from self._in_layout(version, told)
+                yield from self._in_layout(said, told)
         places, unread = read_attachments(self.store)
         yield from (Problem(damage.problem, damage.next_step) for damage in unread)
         for place in places:
-            yield from self._in_registry(place, [v for v in versions if v.image == place.image], told)
+            yield from self._in_registry(place, [s for s in found if s.version.image == place.image], told)
         for key in sorted(damaged.keys() - set(told.values())):  # the others have a copy, which mends them
             yield Problem(damaged[key].problem, _BY_HAND)
 
-    def _in_layout(self, version: ModelVersion, told: dict[Digest, str]) -> Iterator[Problem]:
+    def _in_layout(self, said: _Said, told: dict[Digest, str]) -> Iterator[Problem]:
+        version = said.version
         try:
             there = self.layout.bundles(version.image)
-            yield from self._lost(version, there, f"beside the image of {version.reference}", told)
-            lacking = _lacking(there, self._said(version))
+            yield from self._lost(said, there, f"beside the image of {version.reference}", told)
+            lacking = self._lacking(there, [said])
         except HeadgateError as damage:
             yield Problem(damage.problem, damage.next_step or "mend that first, and reconcile again")
             return
@@ -69,34 +80,34 @@ class AttachedReconciler:
             yield Problem(what, "they are attached", self._put_beside(version.image, lacking))
 
     def _in_registry(
-        self, place: Attachment, versions: list[ModelVersion], told: dict[Digest, str]
+        self, place: Attachment, said: list[_Said], told: dict[Digest, str]
     ) -> Iterator[Problem]:
         """Also what another tool's update has dropped from a registry's list of referrers."""
-        named = " and ".join(version.reference for version in versions) or str(place.image)
+        references = [about.version.reference for about in said]
+        named = " and ".join(references) or str(place.image)
         try:
             with self.connect(place) as client:
                 there = attached(client, place.image)
-            said = [data for version in versions for data in self._said(version)]
         except HeadgateError as problem:
             what = f"What is attached to {named} in {place.repository} could not be looked at"
-            yield Problem(f"{what}: {problem.problem}", _unreached(place, versions), unseen=True)
+            yield Problem(f"{what}: {problem.problem}", _unreached(place, references), unseen=True)
             return
-        for version in versions:
-            yield from self._lost(version, there, f"attached to {named} in {place.repository}", told)
-        if lacking := _lacking(there, said):
+        for about in said:
+            yield from self._lost(about, there, f"attached to {named} in {place.repository}", told)
+        if lacking := self._lacking(there, said):
             what = f"{_records(len(lacking))} not attached to {named} in {place.repository}"
-            yield Problem(what, "they are attached again", self._attach(place, said))
+            yield Problem(what, "they are attached again", self._attach(place, lacking))
 
     def _lost(
-        self, version: ModelVersion, there: Mapping[Digest, bytes], where: str, told: dict[Digest, str]
+        self, said: _Said, there: Mapping[Digest, bytes], where: str, told: dict[Digest, str]
     ) -> Iterator[Problem]:
-        kept = {evidence.digest for evidence in read_said(self.store, self.trust, version).evidence}
-        found = lost_evidence(there, version, kept | told.keys(), self.trust)
+        found = lost_evidence(there, said.version, said.records.keys() | told.keys(), self.trust)
         told |= {digest: record_key(evidence.subject, digest) for digest, evidence in found.items()}
         if found:
             what = f"{_records(len(found))} {where} and not in the store: {in_words(found.values())}"
             records = [(evidence, there[digest]) for digest, evidence in found.items()]
             yield Problem(what, "they are put back into the store", self._put_back(records))
+            said.records.update({digest: evidence.subject for digest, evidence in found.items()})
 
     def _put_back(self, records: list[tuple[Evidence, bytes]]) -> Mend:
         return lambda: all(put_back(self.store, evidence.subject, data) for evidence, data in records)
@@ -112,22 +123,18 @@ class AttachedReconciler:
 
         return mend
 
-    def _said(self, version: ModelVersion) -> list[bytes]:
-        """The statements about a version that are whole and filed where they belong."""
-        found = read_said(self.store, self.trust, version).evidence
-        records = (self.store.get(record_key(e.subject, e.digest)) for e in found if e.digest)
-        return attachable(data for data in records if data is not None)
+    def _lacking(self, there: Mapping[Digest, bytes], said: Iterable[_Said]) -> list[bytes]:
+        """What is said in the store and not there, of what lies beside images."""
+        records = {d: subject for about in said for d, subject in about.records.items() if d not in there}
+        keys = sorted(record_key(subject, digest) for digest, subject in records.items())
+        return attachable(data for key in keys if (data := self.store.get(key)) is not None)
 
 
-def _lacking(there: Mapping[Digest, bytes], said: Iterable[bytes]) -> list[bytes]:
-    return [data for data in said if Digest.of_bytes(data) not in there]
-
-
-def _unreached(place: Attachment, versions: list[ModelVersion]) -> str:
+def _unreached(place: Attachment, references: list[str]) -> str:
     again = "when it can be reached, reconcile again"
-    if not versions:
+    if not references:
         return again
-    return f"{again}; `headgate detach {versions[0].reference} {place.repository}` forgets it for good"
+    return f"{again}; `headgate detach {references[0]} {place.repository}` forgets it for good"
 
 
 def _records(count: int) -> str:

@@ -1,8 +1,4 @@
-"""Whether the index from content to number and the records of versions agree, and what is wrong where not.
-
-Publishing writes the index first. So a record that it does not name was not left by a publisher that died:
-it is named again when a trusted key has signed for it, or when it is from before anything was signed.
-"""
+"""Whether records of versions, the index from content to number, and the hint of new numbers agree."""
 
 from __future__ import annotations
 
@@ -11,14 +7,17 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import PurePosixPath
 
+from registry.content_index import Index, is_indexed, may_be_indexed, read_index
+from registry.numbers import lost_numbers, newest_key, newest_known, published, remember_newest
 from registry.problem import Mend, Problem
-from registry.publish import index_version, lost_numbers, published
+from registry.publish import index_version
 from registry.store import Store
+from registry.taken import named_records
 from registry.trust import Trust
-from registry.verify_evidence import read_said, releases_of
+from registry.verify_evidence import read_said
 from registry.version import ModelVersion
+from registry.version_record import INDEX, index_key
 
-_INDEX = "versions-by-content/"
 _GONE = "restore the store from a backup, or import or release it again"
 _STRANGE = "find out who writes to the store, and restore what was there before from a backup, or remove it"
 
@@ -33,8 +32,9 @@ class IndexReconciler:
     damaged: Collection[str]
 
     def problems(self) -> Iterator[Problem]:
-        """Records that are gone, what the index does not name, and publications that have not ended."""
+        """Hints that are too low, records that are gone or not indexed, publications that have not ended."""
         for name in sorted({*published(self.store), *(version.name for version in self.versions)}):
+            yield from self._behind(name)
             lost = lost_numbers(self.store, name)
             for number in lost:
                 yield Problem(f"The record of {name}/{number} is gone from the store", _GONE)
@@ -44,26 +44,26 @@ class IndexReconciler:
     @cached_property
     def strange(self) -> list[ModelVersion]:
         """The versions that nothing vouches for, and that no publisher can have left: not in the index."""
-        return [version for version in self._unindexed if not self._is_vouched_for(version)]
+        return [version for version in self._unindexed if not self._may_be_indexed(version)]
 
     @cached_property
-    def _index(self) -> dict[str, bytes | None]:
-        return {key: self.store.get(key) for key in self.store.list(_INDEX)}
+    def _index(self) -> Index:
+        return read_index(self.store)
 
     @cached_property
     def _unindexed(self) -> list[ModelVersion]:
-        return [v for v in self.versions if self._index.get(_key(v)) != str(v.number).encode()]
+        return [version for version in self.versions if not is_indexed(version, self._index)]
 
-    def _is_vouched_for(self, version: ModelVersion) -> bool:
-        if version.predates_signing:
-            return not self._is_taken(version)
-        return bool(releases_of(version, read_said(self.store, self.trust, version)))
+    def _may_be_indexed(self, version: ModelVersion) -> bool:
+        return may_be_indexed(version, read_said(self.store, self.trust, version), self._index)
 
-    def _is_taken(self, version: ModelVersion) -> bool:
-        """Whether the index gives its number to other content."""
-        own = f"{_INDEX}{version.name}/"
-        number = str(version.number).encode()
-        return any(claim == number for key, claim in self._index.items() if key.startswith(own))
+    def _behind(self, name: str) -> Iterator[Problem]:
+        """A hint below a number that was given; without any hint, the next publisher looks for itself."""
+        kept = (v.number for v in self.versions if v.name == name and v not in self.strange)
+        given = max([0, *kept, *named_records(self.store, name)])
+        if 0 < newest_known(self.store, name) < given:
+            what = f"{newest_key(name)} names a lower number than {name}/{given}, which was given"
+            yield Problem(what, "it is raised: no number is given twice", self._remember(name, given))
 
     def _unnamed(self, name: str) -> Iterator[Problem]:
         for version in (v for v in self._unindexed if v.name == name):
@@ -77,7 +77,7 @@ class IndexReconciler:
                 yield Problem(what, "the index names it again", self._name(version))
 
     def _open_claims(self, name: str, lost: list[int]) -> Iterator[Problem]:
-        prefix, known = f"{_INDEX}{name}/", {_key(version) for version in self.versions}
+        prefix, known = f"{INDEX}{name}/", {index_key(version) for version in self.versions}
         damaged = {PurePosixPath(key).stem.lstrip("0") for key in self.damaged if f"/{name}/" in key}
         strange = {version.number for version in self.strange if version.name == name}
         told = {str(number).encode() for number in (*lost, *damaged, *strange)}
@@ -90,6 +90,5 @@ class IndexReconciler:
     def _name(self, version: ModelVersion) -> Mend:
         return lambda: index_version(self.store, version)
 
-
-def _key(version: ModelVersion) -> str:
-    return f"{_INDEX}{version.name}/{version.content_digest.hex}"
+    def _remember(self, name: str, number: int) -> Mend:
+        return lambda: remember_newest(self.store, name, number)

@@ -19,12 +19,11 @@ from registry.data_errors import worded
 from registry.digest import Digest
 from registry.errors import InfrastructureError, Refused
 from registry.plain_text import counted
-from registry.publish import parse_record
 from registry.store import PLACES, Store
 from registry.store_guard import check_source, check_target
+from registry.version_record import INDEX, RECORDS, parse_record
 
-_CLAIMS = "versions-by-content/"
-_MOVING = ("aliases/", "rollouts/", "pins/", "versions-newest/", _CLAIMS)
+_MOVING = ("aliases/", "rollouts/", "pins/", "versions-newest/", INDEX)
 """What a store changes in place; a key that the source has no more is removed from the copy too."""
 _LEFT_BEHIND = ("leases/",)
 """What belongs to processes that write to the source now."""
@@ -51,7 +50,7 @@ def copy_store(source: Store, target: Store, heard: Callable[[int, int], None]) 
     listed = [*_keys(source)]
     check_source(source, listed)
     check_target(target, [*_keys(target)])
-    first = (key for key in _keys(source, _is_moving) if not key.startswith(_CLAIMS))
+    first = (key for key in _keys(source, _is_moving) if not key.startswith(INDEX))
     moving = {key: data for key in first if (data := source.get(key)) is not None}
     fixed = [*_keys(source, _is_fixed)]  # listed after the reads: what those records name is among them
     if ahead := sorted({*_keys(target, _is_fixed)} - {*fixed}):
@@ -66,7 +65,7 @@ def copy_store(source: Store, target: Store, heard: Callable[[int, int], None]) 
             written += new
             heard(number, total)
         # Claims are read last: a version's is older than its record, so every record copied has one.
-        claims = list(source.list(_CLAIMS))
+        claims = list(source.list(INDEX))
         read = zip(claims, pool.map(source.get, claims), strict=True)
         moving |= {key: data for key, data in read if data is not None}
     total = len(fixed) + len(moving)
@@ -119,7 +118,7 @@ def _refuse_damage(key: str, data: bytes) -> None:
     try:
         if key.startswith(_NAMED_BY_CONTENT) and not key.endswith(f"/{Digest.of_bytes(data).hex}.json"):
             why = "it is not what its name says"
-        elif key.startswith("versions/"):
+        elif key.startswith(RECORDS):
             parse_record(key, data)
         elif key.startswith("aliases/"):
             Snapshot.from_bytes(data)

@@ -16,7 +16,7 @@ from registry.digest import Digest
 from registry.errors import InfrastructureError, Refused
 from registry.store import Store
 from registry.trust import Trust
-from registry.version import ModelVersion
+from registry.version import LAST_NUMBER, ModelVersion
 
 
 def named_records(store: Store, name: str) -> dict[int, set[Digest]]:
@@ -33,7 +33,7 @@ def named_records(store: Store, name: str) -> dict[int, set[Digest]]:
             named.setdefault(number, set())
         for move in moves:
             named[move.target or 0].add(move.version)
-    return named
+    return {number: records for number, records in named.items() if number <= LAST_NUMBER}
 
 
 def as_named(version: ModelVersion, records: Collection[Digest]) -> ModelVersion:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from registry.errors import UsageError
 from registry.store import Store
 from registry.validation import did_you_mean
+from registry.version_record import RECORDS
 
 _SHOWN = 20  # versions worth naming
 
@@ -17,7 +18,7 @@ def unknown_version(store: Store, name: str, number: int, numbers: Sequence[int]
         known = ", ".join(f"{name}/{n}" for n in numbers[-_SHOWN:])
         why = f"the {'newest' if len(numbers) > _SHOWN else 'versions'} of {name} are: {known}"
     else:
-        names = {key.split("/")[1] for key in store.list("versions/")}
+        names = {key.split("/")[1] for key in store.list(RECORDS)}
         why = f"no model has that name; {did_you_mean(name, names)}"
     return UsageError(
         f"There is no version {name}/{number}",

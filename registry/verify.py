@@ -16,8 +16,9 @@ from pathlib import Path
 from judging.verdict import Finding, Outcome, Verdict
 from registry.alias import Alias
 from registry.alias_chain import Chain
-from registry.alias_history import RECORD_HELPS, faults, log_of
+from registry.alias_history import RECORD_HELPS, Log, faults, log_of
 from registry.blobs import BlobStore
+from registry.content_index import is_indexed, may_be_indexed, read_index
 from registry.counting import Case
 from registry.digest import Digest
 from registry.errors import InfrastructureError, Refused
@@ -39,11 +40,11 @@ from registry.verify_evidence import (
     check_release,
     check_weights_signature,
     read_said,
-    releases_of,
 )
 from registry.verify_image import Heard, NotHere, check_config, check_listed, check_manifest_kept
 from registry.verify_weights import WeightsPlaces, check_blob, check_weights, not_here
 from registry.version import ModelVersion, parse_reference
+from registry.version_record import index_key, version_key
 
 POLICY = "policy"
 """The name of the finding that says whether a version may be in production."""
@@ -77,8 +78,10 @@ def verify_version(
     if version is None:
         return Verdict.of([record])
     said = read_said(held.store, held.trust, version)
-    case = open_case(held.store, version, held.trust, now, said.evidence)
-    findings = [record, *contents(held, version, said, heard), *_standing(held, version, said)]
+    chain = Chain(held.store, held.trust, version.name, version.gpu_class)
+    log = log_of(chain)
+    case = open_case(held.store, version, held.trust, now, found=said.evidence, log=log)
+    findings = [record, *contents(held, version, said, heard), *_standing(held, version, said, chain, log)]
     return Verdict.of([*findings, _policy(policy, case)])
 
 
@@ -126,7 +129,7 @@ def check_manifest(store: Store, digest: Digest) -> Manifest:
 def _read_record(held: Holdings, reference: str) -> tuple[ModelVersion | None, Finding]:
     try:
         name, number = parse_reference(reference)
-        reached = held.store.get(f"versions/{name}/{number:06d}.json")
+        reached = held.store.get(version_key(name, number))
     except ValueError:
         reached = None
     try:
@@ -138,25 +141,25 @@ def _read_record(held: Holdings, reference: str) -> tuple[ModelVersion | None, F
     return version, _passed("record", f"{version.record_digest} is as it was written")
 
 
-def _standing(held: Holdings, version: ModelVersion, said: Said) -> Iterator[Finding]:
+def _standing(held: Holdings, version: ModelVersion, said: Said, chain: Chain, log: Log) -> Iterator[Finding]:
     """The checks of what points at a version."""
-    key = f"versions-by-content/{version.name}/{version.content_digest.hex}"
-    yield _judged("index", lambda: _check_index(version, said, key, held.store.get(key)))
+    yield _judged("index", lambda: _check_index(held.store, version, said))
     kept = {*(e.digest for e in said.evidence), *said.damaged_digests}  # damaged is not removed
     yield _judged("kept", lambda: check_kept(held.store, held.layout, version, kept, held.trust))
-    chain = Chain(held.store, held.trust, version.name, version.gpu_class)
-    problems = faults(chain, log_of(chain))
+    problems = faults(chain, log)
     yield from (_failed("aliases", str(problem)) for problem in problems)
     if not problems:
         yield _passed("aliases", f"every move on {version.gpu_class} is signed and follows the one before")
 
 
-def _check_index(version: ModelVersion, said: Said, key: str, data: bytes | None) -> str:
-    if data != str(version.number).encode():
+def _check_index(store: Store, version: ModelVersion, said: Said) -> str:
+    key = index_key(version)
+    data = store.get(key)
+    if not is_indexed(version, {key: data}):
         found = "missing" if data is None else f"{data[:40]!r}"
         what = f"The index from content to number has another number for {version.reference}"
-        vouched = version.predates_signing or releases_of(version, said)
-        step = "`headgate reconcile --apply` writes it anew" if vouched else RECORD_HELPS
+        published = may_be_indexed(version, said, read_index(store, version.name))
+        step = "`headgate reconcile --apply` writes it anew" if published else RECORD_HELPS
         raise Refused(what, why=f"{key} is {found}", next_step=step)
     return "its content leads to its number"
 

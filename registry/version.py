@@ -16,6 +16,9 @@ from registry.digest import Digest
 FORMAT = 2
 """What is written now; format 1, still read and written back as it was, has no ``source_set``."""
 
+LAST_NUMBER = 999_999
+"""The highest number that a reference can name; keys of six digits sort by it."""
+
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,127}")
 
 

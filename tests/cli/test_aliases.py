@@ -19,6 +19,7 @@ from registry.trust_file import write_trust
 from registry.version import ModelVersion
 from tests.simulators.released import TinyHome, release, tiny_home
 
+EXAMPLE = str(Path(__file__).resolve().parents[2] / "examples" / "quickstart.yaml")
 FOUR_EYES = "staging: [{kind: quality}, {kind: release}, {kind: approval, four_eyes: true}]"
 
 
@@ -273,6 +274,34 @@ def test_a_move_that_is_gone_or_damaged_in_the_middle_is_noticed(
     assert answer["versions"][0]["aliases"] == ["candidate", "staging", "production"]
 
 
+@pytest.mark.parametrize("key", ["audit/tiny/cpu/00000002.json", "aliases/tiny/cpu.json"])
+def test_a_version_is_shown_where_what_tells_its_aliases_is_damaged(
+    tiny: TinyHome, version: ModelVersion, capsys: pytest.CaptureFixture[str], key: str
+) -> None:
+    """The last move, or the record: no alias can be believed, the rest is shown, and the fault told once."""
+    (tiny.home.store / key).write_bytes(b"{}")
+    assert main(["show", "tiny/1"]) == 40
+    shown = capsys.readouterr()
+    assert str(version.release_digest) in shown.out
+    assert shown.err.count(f"{key} cannot be believed") == 1
+    assert main(["show", "tiny/1", "--json"]) == 40
+    answer = told(capsys)
+    assert (answer["version"]["number"], answer["aliases"], len(answer["problems"])) == (1, [], 1)
+
+
+def test_a_move_that_does_not_follow_is_told_once(
+    tiny: TinyHome, version: ModelVersion, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As a fault, and not as a doubt besides."""
+    release(tiny, weights={"config.json": b"2"})
+    folder = tiny.home.store / "audit/tiny/cpu"
+    (folder / "00000003.json").unlink()
+    assert main(["history", "tiny"]) == 40
+    shown = " ".join(capsys.readouterr().err.split())
+    assert shown.count("the one before it is missing or damaged") == 1
+    assert "in doubt" not in shown
+
+
 @pytest.mark.parametrize("damage", [b"garbage", b'{"candidate":9,"production":null,"previous":null}'])
 def test_an_alias_record_that_says_something_else_is_noticed_and_signed_for(
     tiny: TinyHome, version: ModelVersion, capsys: pytest.CaptureFixture[str], damage: bytes
@@ -311,6 +340,7 @@ def test_what_was_live_is_not_held_back_by_half_a_log_without_a_word(
         (["promote", "tinny/1"], "did you mean 'tiny'?"),
         (["show", "tiny"], "not a version reference (name/number): 'tiny'. Next: write it as NAME/NUMBER"),
         (["approve", "tiny", "--why", "x"], "NAME/NUMBER"),
+        (["regate", "not a ref", "--spec", EXAMPLE], "not a version reference (name/number): 'not a ref'"),
         (["approve", "tiny/1", "--why", " "], "--why is empty"),
         (["history", "Tiny!"], "not a name"),
         (["history", "tinny"], "did you mean 'tiny'?"),
@@ -367,6 +397,25 @@ def test_vouching_for_a_healthy_log_signs_nothing_and_says_so(
     answer = told(capsys)
     assert (answer["signed"], answer["aliases"]["production"], answer["ok"]) == (False, 1, True)
     assert history(tiny.store, tiny.trust, "tiny") == before
+
+
+def test_the_moves_of_a_key_that_is_gone_are_told_together(
+    tiny: TinyHome, version: ModelVersion, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One sentence with the first and the last of them, where each alone would hide what else is wrong."""
+    assert main(["stage", "tiny/1"]) == 0
+    as_person(tiny, "ann", monkeypatch)
+    assert main(["keys", "distrust", "builder"]) == 0
+    moves = [f"audit/tiny/cpu/{number:08d}.json" for number in (1, 3)]
+    sentence = f"The 3 alias moves from {moves[0]} to {moves[1]} cannot be believed, each as it is signed by"
+    capsys.readouterr()
+    assert main(["history", "tiny"]) == 40
+    shown = " ".join(capsys.readouterr().err.split())
+    assert (shown.count(sentence), "in doubt" in shown) == (1, False)
+    assert main(["verify", "tiny/1", "--json"]) == 10
+    findings = told(capsys)["verdict"]["findings"]
+    (message,) = (f["message"] for f in findings if f["name"] == "aliases" and sentence in f["message"])
+    assert "headgate vouch tiny --gpu-class cpu" in message
 
 
 def test_a_lost_key_is_got_over_by_vouching(

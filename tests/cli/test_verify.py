@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,9 @@ from registry.digest import canonical_json
 from registry.oci_client import OciClient
 from registry.open_store import open_registry
 from registry.policy_file import read_policy
-from registry.publish import get_version
+from registry.publish import get_version, publish
 from registry.reconcile import Reconciler
+from tests.simulators.records import draft
 from tests.simulators.released import WHEN, TinyHome, release, tiny_home
 
 
@@ -127,7 +129,9 @@ def test_a_version_whose_record_is_gone_is_wrong(at: TinyHome, capsys: pytest.Ca
     assert "restore the store from a backup" in " ".join(capsys.readouterr().err.split())
 
 
-@pytest.mark.parametrize("arguments", [["show", "tiny/1"], ["stage", "tiny/1"]])
+@pytest.mark.parametrize(
+    "arguments", [["show", "tiny/1"], ["stage", "tiny/1"], ["export", "tiny/1", "stick"]]
+)
 def test_a_version_that_only_the_alias_log_names_is_gone_for_every_command(
     at: TinyHome, arguments: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -137,6 +141,7 @@ def test_a_version_that_only_the_alias_log_names_is_gone_for_every_command(
     at.store.delete("versions/tiny/000001.json")
     assert main([*arguments, "--json"]) == 40
     error = said(capsys)["error"]
+    assert not Path("stick").exists()
     assert error["what"] == "The record of tiny/1 is gone from the store"
     assert "the alias log of tiny on cpu names it" in error["why"]
 
@@ -153,6 +158,22 @@ def test_an_altered_record_is_not_for_reconcile_to_name_again(
     assert "reconcile" not in index[0]
     assert main(["stage", "tiny/1", "--json"]) == 13
     assert "its record has changed: see `headgate verify`" in said(capsys)["error"]["why"]
+
+
+def test_what_verify_says_of_the_index_is_what_reconcile_does(
+    at: TinyHome, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An old record whose number the index gives to other content is not the one that was published."""
+    old = publish(at.store, draft("old", source_set=None))
+    forged = canonical_json(replace(old, source_commit="b" * 40).to_json())
+    (at.home.store / "versions/old/000001.json").write_bytes(forged)
+    assert main(["verify", "old/1", "--json"]) == 10
+    (told,) = [f["message"] for f in said(capsys)["verdict"]["findings"] if f["name"] == "index"]
+    assert "Next: put the version's record back from a backup" in told
+    at.store.delete(f"versions-by-content/old/{old.content_digest.hex}")
+    assert main(["verify", "old/1", "--json"]) == 10
+    (told,) = [f["message"] for f in said(capsys)["verdict"]["findings"] if f["name"] == "index"]
+    assert "Next: `headgate reconcile --apply` writes it anew" in told
 
 
 def test_evidence_that_is_damaged_is_not_said_to_be_removed(

@@ -193,6 +193,18 @@ def test_a_version_that_only_an_alias_names_is_missed(home: Home, capsys: pytest
     assert answer["problems"] == ["The record of tiny/2 is gone from the store: `headgate verify tiny/2`."]
 
 
+def test_a_model_of_which_no_record_is_left_is_named(home: Home, capsys: pytest.CaptureFixture[str]) -> None:
+    """No alias ever named it either: that it was published is all there is."""
+    store = DirStore(home.store)
+    publish(store, draft("other"))
+    publish(store, draft())
+    store.delete("versions/tiny/000001.json")
+    assert main(["versions", "--json"]) == 40
+    answer = json.loads(capsys.readouterr().out.splitlines()[0])
+    assert [version["name"] for version in answer["versions"]] == ["other"]
+    assert answer["problems"] == ["The record of tiny/1 is gone from the store: `headgate verify tiny/1`."]
+
+
 @pytest.mark.parametrize("data", [None, b"{}", "altered"])
 def test_a_record_that_is_gone_or_damaged_hides_no_other(
     home: Home, capsys: pytest.CaptureFixture[str], data: bytes | str | None

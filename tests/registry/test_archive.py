@@ -19,7 +19,7 @@ from registry.errors import Refused, UsageError
 from registry.evidence import Evidence, list_bundles, list_evidence, record
 from registry.policy import DEFAULT
 from registry.predicates import ALIAS_MOVE, APPROVAL, QUALITY
-from registry.publish import get_version, list_versions
+from registry.publish import RecordGone, get_version, list_versions
 from registry.signing import KeySigner
 from registry.trust_file import write_trust
 from registry.verify import verify_version
@@ -279,9 +279,15 @@ def _size(path: Path) -> int:
 
 
 def test_a_version_that_there_is_not_makes_no_archive(here: TinyHome, tmp_path: Path) -> None:
-    """The error is about the version."""
+    """The error is about the version: it never was, or only the log of its aliases names it now."""
     with pytest.raises(UsageError, match="There is no version tiny/9"):
         export(here, "tiny/9", tmp_path / "new")
+    for key in (*here.store.list("versions/"), *here.store.list("versions-by-content/")):
+        here.store.delete(key)
+    with pytest.raises(
+        RecordGone, match=r"record of tiny/1 is gone .* the alias log of tiny on cpu names it"
+    ):
+        export(here, "tiny/1", tmp_path / "new")
     assert not (tmp_path / "new").exists()
 
 

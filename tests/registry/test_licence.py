@@ -28,6 +28,7 @@ from registry.licence import licence_of, refuse_licence
         ('"license": gpl-3.0', "gpl-3.0"),
         ("license: >-\n  mit", "mit"),
         ("license: [mit", None),
+        ("? [a]\n: b\nlicense: mit", None),
         ("license: {name: mit}", None),
         ("license:\n- [mit]", None),
         ("base: &a {license: gpl-3.0}\n<<: *a\nlicense: mit", None),

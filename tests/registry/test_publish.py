@@ -17,12 +17,12 @@ from registry.alias import Alias
 from registry.alias_log import move_alias
 from registry.dir_store import DirStore
 from registry.errors import InfrastructureError, Refused, UsageError
+from registry.numbers import lost_numbers
 from registry.publish import (
     RecordGone,
     check_free,
     get_version,
     list_versions,
-    lost_numbers,
     publish,
     put_version,
     repair_index,
@@ -175,6 +175,39 @@ def test_no_number_that_an_alias_log_names_is_given_to_other_content(store: DirS
     assert put_version(store, lost) == lost
     store.delete("versions/tiny/000002.json")
     assert publish(store, draft(image=digest("2"), parent="tiny/2")) == lost
+
+
+def test_a_hint_that_was_set_back_gives_no_number_that_was_claimed_to_other_content(store: DirStore) -> None:
+    """An alias was moved to it: publishing looks above it and ends, and an import under it is refused."""
+    for index in range(3):
+        publish(store, draft(image=digest(str(index))))
+    move(store, 3)
+    for index in (1, 2):
+        lose(store, draft(image=digest(str(index))), index + 1)
+    other = draft(image=digest("other"))
+    store.compare_and_swap("versions-newest/tiny", b"3", b"1")
+    store.put_if_absent(f"versions-by-content/tiny/{other.content_digest.hex}", b"3")
+    with pytest.raises(Refused, match="by the alias log tiny/3 is other content"):
+        put_version(store, draft(image=digest("imported")).numbered(3))
+    assert publish(store, other).number == 4
+    assert publish(store, draft(image=digest("new"))).number == 5
+
+
+def test_an_alias_record_that_names_an_impossible_number_holds_nobody_up(store: DirStore) -> None:
+    """It is not signed, and may say anything."""
+    names = b'{"candidate":1000000,"production":null,"previous":null}'
+    store.put_if_absent("aliases/tiny/cpu.json", names)
+    assert publish(store, draft()).number == 1
+
+
+def test_numbers_that_are_used_up_are_told(store: DirStore) -> None:
+    """With the file that says so: nobody publishes a million versions, but a hint may be anything."""
+    publish(store, draft())
+    store.compare_and_swap("versions-newest/tiny", b"1", b"999999")
+    with pytest.raises(UsageError, match=r"numbers of tiny are used up.* remove versions-newest/tiny from"):
+        publish(store, draft(image=digest("2")))
+    store.delete("versions-newest/tiny")
+    assert publish(store, draft(image=digest("2"))).number == 2
 
 
 def test_a_moved_alias_makes_its_number_known(store: DirStore) -> None:

@@ -25,9 +25,11 @@ from registry.oci_client import OciClient, Repository
 from registry.problem import Problem
 from registry.publish import publish
 from registry.reconcile import Reconciler
+from registry.reconcile_attached import AttachedReconciler
 from registry.referrers import fallback_tag
 from registry.signing import KeySigner
 from registry.version import ModelVersion
+from tests.simulators.crashing_store import CountingStore
 from tests.simulators.images import bundle, push_image
 from tests.simulators.oci_registry import RegistrySimulator
 from tests.simulators.records import draft
@@ -291,6 +293,32 @@ def test_a_version_whose_record_was_removed_is_told(at: TinyHome) -> None:
     assert gone.mend is None
     assert "from a backup" in gone.remedy
     assert not any("has not ended" in what for what in found)
+
+
+def test_a_hint_that_was_set_back_is_raised(at: TinyHome) -> None:
+    """Else the numbers of the versions that are lost with it would be given to others."""
+    lost = [_published(at, dtype, attested=True) for dtype in ("float16", "float32")]
+    for version in lost:
+        move(at, Alias.CANDIDATE, version)
+        at.store.delete(f"versions/tiny/{version.number:06d}.json")
+    at.store.compare_and_swap("versions-newest/tiny", b"3", b"1")
+    found = {problem.what: problem for problem in _problems(at)}
+    low = found["versions-newest/tiny names a lower number than tiny/3, which was given"]
+    assert low.mend
+    assert low.mend()
+    told = [problem.what for problem in _problems(at)]
+    assert low.what not in told
+    assert {f"The record of tiny/{n} is gone from the store" for n in (2, 3)} <= {*told}
+    assert publish(at.store, draft(source_commit="b" * 40)).number == 4
+
+
+def test_evidence_is_read_once(at: TinyHome) -> None:
+    """An object store is asked over the network: once for each record, and for the copies in layouts not."""
+    version = release(at)
+    counted = CountingStore(at.store)
+    reconciler = AttachedReconciler(counted, at.trust, at.layout, "ada", _unreachable)
+    assert list(reconciler.problems([version])) == []
+    assert counted.calls - counted.listed == len(list(at.store.list("evidence/")))
 
 
 def test_a_version_that_only_the_alias_log_names_is_told(at: TinyHome) -> None:
