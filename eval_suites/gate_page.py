@@ -1,8 +1,8 @@
 """What the gates said of one candidate, as one HTML file that needs nothing else (see ``registry.page``).
 
 Verdict first, then each gate in the order it was asked, then what people want to see of it: intervals against
-margins, flips with their texts, how KL is spread, latency over load. Evidence is what is signed; the page is
-for reading. Pure: values in, text out.
+margins, flips with their texts, the prompt that drifted, how KL is spread, latency over load. Evidence is
+what is signed; the page is for reading. Pure: values in, text out.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
+from eval_suites.drift import Drift
 from eval_suites.flips import TaskFlips
 from eval_suites.gate_page_curves import Histogram, LoadCurves
 from eval_suites.gate_page_intervals import intervals_of
@@ -57,6 +58,7 @@ class GatePage:
     gates: Mapping[str, Verdict] = field(default_factory=dict)
     items: Mapping[str, int] = field(default_factory=dict)
     flips: tuple[TaskFlips, ...] = ()
+    drift: Drift | None = None
     kl: Histogram | None = None
     load: tuple[LoadCurves, ...] = ()
 

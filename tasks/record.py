@@ -47,12 +47,7 @@ def record_quality(place: Workplace, page: GatePage, suite: Suite, seed: int, ve
     facts = {"suite": suite.name, "suite_digest": str(suite.digest), "seed": seed}
     record_once(place, QUALITY, page.release, verdict, facts)
     if not verdict.passed:
-        kind = _GATE_ERRORS[verdict.outcome]
-        raise kind(
-            f"the quality gate said {verdict.outcome}; nothing was published",
-            why="; ".join(verdict.reasons()),
-            next_step=f"open {shown}",
-        )
+        raise _refusal("the quality gate", verdict, f"open {shown}")
     return page
 
 
@@ -152,12 +147,19 @@ def _mending(verdict: Verdict, quantized: bool) -> str:
 
 
 def _refusal(gate: str, verdict: Verdict, next_step: str) -> HeadgateError:
-    """The error of a gate that did not pass: whose fault it is comes before what it was."""
-    by_class: dict[FailureClass | None, type[HeadgateError]]
-    by_class = {FailureClass.MODEL: GateFailed, FailureClass.CONFIG: UsageError}
-    kind = by_class.get(verdict.failure_class, _GATE_ERRORS[verdict.outcome])
+    """The error of a gate that did not pass."""
     said = f"{gate} said {verdict.outcome}; nothing was published"
-    return kind(said, why="; ".join(verdict.reasons()), next_step=next_step)
+    return _kind(verdict)(said, why="; ".join(verdict.reasons()), next_step=next_step)
+
+
+def _kind(verdict: Verdict) -> type[HeadgateError]:
+    """Of a no and of an error it counts whose fault it is; who cannot tell blames nobody."""
+    if verdict.outcome is Outcome.INCONCLUSIVE:
+        return Inconclusive
+    if verdict.failure_class is FailureClass.CONFIG:
+        return UsageError
+    model = verdict.outcome is Outcome.FAIL or verdict.failure_class is FailureClass.MODEL
+    return GateFailed if model else InfrastructureError
 
 
 def record_scan(place: Workplace, release: Digest, scanned: Scanned) -> None:
@@ -171,13 +173,6 @@ def record_scan(place: Workplace, release: Digest, scanned: Scanned) -> None:
             why=scanned.acceptance.message,
             next_step="update what it names, or mend the scanner; a waiver in the spec covers an error",
         )
-
-
-_GATE_ERRORS: dict[Outcome, type[HeadgateError]] = {
-    Outcome.FAIL: GateFailed,
-    Outcome.INCONCLUSIVE: Inconclusive,
-    Outcome.ERROR: InfrastructureError,
-}
 
 
 def record_once(

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from eval_suites.drift import Drift, Piece, drift_of
 from eval_suites.flips import flips_behind
 from eval_suites.gate_page import GatePage, render
 from eval_suites.gate_page_curves import LoadCurves, LoadPoint, histogram_of
@@ -128,6 +129,15 @@ def test_flips_stand_with_what_each_side_said(pages: dict[str, GatePage]) -> Non
     assert "The texts of this item were not kept." in render(pages["pass"])
 
 
+def test_a_drifted_prompt_is_shown_word_by_word(pages: dict[str, GatePage]) -> None:
+    """What is gone and what has come, line breaks too; and which is which, in words."""
+    drift = drift_of("source", ("choose", 0), "[INST] Who?", "[INST]\nWho?")
+    html = render(replace(pages["error"], drift=drift))
+    assert "<del> Who</del><ins>\u21b5\nWho</ins>?" in html
+    assert "what only source was asked" in " ".join(Page(html).words)
+    assert "What drifted" not in render(pages["error"])
+
+
 def test_evidence_without_intervals_is_shown_in_words(pages: dict[str, GatePage]) -> None:
     """As it was signed before there were any; written again, it is the same."""
     old = [{**f.to_json(), "interval": None} for f in pages["pass"].gates["quality"].findings]
@@ -177,7 +187,8 @@ def full(page: GatePage, text: str) -> GatePage:
     curves = LoadCurves(
         metric="TTFT", unit="ms", series={"candidate": points, text: points}, limits={"p95": 50}
     )
-    page = replace(page, name=text, kl=histogram_of([0, 1e-3, 0.02, 0.03, 7]), load=(curves,))
+    drift = Drift(text, text, 0, (Piece(text, text), Piece(text, "y"), Piece("", text)))
+    page = replace(page, name=text, kl=histogram_of([0, 1e-3, 0.02, 0.03, 7]), load=(curves,), drift=drift)
     said = with_text(page, text).after("fidelity", Verdict.of([fidelity]))
     return said.after("load", Verdict.of([load])).after(
         "sanity", Verdict.of([finding("layers", message=text)])

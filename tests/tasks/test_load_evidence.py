@@ -59,6 +59,8 @@ def test_a_load_that_was_borne_is_evidence_on_the_release(at: TinyHome, place: W
         (Outcome.FAIL, FailureClass.MODEL, GateFailed),
         (Outcome.FAIL, FailureClass.CONFIG, UsageError),
         (Outcome.INCONCLUSIVE, None, Inconclusive),
+        (Outcome.INCONCLUSIVE, FailureClass.CONFIG, Inconclusive),
+        (Outcome.ERROR, FailureClass.CONFIG, UsageError),
         (Outcome.ERROR, FailureClass.INFRA, InfrastructureError),
     ],
 )
@@ -69,7 +71,7 @@ def test_whatever_else_it_came_to_stops_the_release(
     failure: FailureClass | None,
     error: type[HeadgateError],
 ) -> None:
-    """By whose fault it is; the evidence is kept all the same."""
+    """By whose fault it is, if anybody can tell; the evidence is kept all the same."""
     said = Finding(name="alive", outcome=outcome, message="it fell over", failure_class=failure)
     with pytest.raises(error, match=r"load gate said .*it fell over"):
         record_load(place, PAGE, SERVE, LOAD, None, LoadReport(()), Verdict.of([said]))
