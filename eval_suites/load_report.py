@@ -10,7 +10,7 @@ from statistics import median
 from typing import Any
 
 from eval_suites.load_cost import cost_lines
-from eval_suites.load_figures import figures_of
+from eval_suites.load_figures import PERCENTILES, figures_of
 from eval_suites.load_result import Trial
 from eval_suites.load_runs import CANDIDATE, FACTORS, PEAK, UNBATCHED
 from eval_suites.load_spec import LoadSpec
@@ -23,9 +23,7 @@ _ANSWER = {
     Outcome.ERROR: "Error: the measurement itself is broken, so the release was not judged.",
 }
 _COLUMNS: Mapping[str, str] = {
-    **{f"TTFT p{p}": f"ttft_p{p}_ms" for p in (50, 95, 99)},
-    **{f"TPOT p{p}": f"tpot_p{p}_ms" for p in (50, 95, 99)},
-    **{f"e2e p{p}": f"e2e_p{p}_ms" for p in (50, 95, 99)},
+    **{f"{name} p{p}": f"{name.lower()}_p{p}_ms" for name in ("TTFT", "TPOT", "e2e") for p in PERCENTILES},
     "goodput": "goodput",
     "answers/s": "answers_per_second",
     "tokens/s": "tokens_per_second",
@@ -37,12 +35,14 @@ _MEBIBYTE = 1 << 20
 @dataclass(frozen=True)
 class LoadReport:
     """All trials in their order, warm-ups left out; which sides' servers stopped answering, and how, as half
-    a sentence; and the most memory each side's server was seen to hold, in bytes.
+    a sentence; and the most memory each side's server was seen to hold, in bytes: of this machine, and of its
+    accelerators, where their driver told.
     """
 
     trials: tuple[Trial, ...]
     lost: Mapping[str, str] = field(default_factory=dict)
     memory: Mapping[str, int] = field(default_factory=dict)
+    gpu_memory: Mapping[str, int] = field(default_factory=dict)
 
     def of(self, side: str, step: str) -> list[Trial]:
         """A side's trials at one step, by repeat."""
@@ -68,6 +68,7 @@ def to_facts(load: LoadSpec, report: LoadReport) -> dict[str, Any]:
         "load": load.model_dump(mode="json"),
         "medians": summary(load, report),
         "memory": dict(report.memory),
+        "gpu_memory": dict(report.gpu_memory),
         "broken": {side: dict(_broken(report, side)) for side in report.sides},
         "lost": dict(report.lost),
     }
@@ -109,6 +110,8 @@ def _rest(load: LoadSpec, report: LoadReport, gpus: int) -> Iterator[str]:
         yield f"- The server of the {side} {how}."
     for side, size in report.memory.items():
         yield f"- The server of the {side} held {size // _MEBIBYTE} MiB at most."
+    for side, size in report.gpu_memory.items():
+        yield f"- The server of the {side} held {size // _MEBIBYTE} MiB of accelerators at most."
     if gain := _gain_of_batching(load, report):
         yield f"- {gain}"
     for line in cost_lines(

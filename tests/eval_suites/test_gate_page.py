@@ -97,6 +97,15 @@ def test_the_verdict_comes_first(pages: dict[str, GatePage], name: str, word: st
     assert places == sorted(places)
 
 
+def test_a_load_that_decides_nothing_asks_for_more(pages: dict[str, GatePage]) -> None:
+    """Its finding says more of what."""
+    said = finding("1x/ttft_p95", Outcome.INCONCLUSIVE, message="longer or more runs would tell")
+    text = " ".join(Page(render(pages["pass"].after("load", Verdict.of([said])))).words)
+    assert "The load gate could not tell whether the candidate is good enough." in text
+    assert "Next: give the gate more to judge by; its findings say of what." in text
+    assert "longer or more runs would tell" in text
+
+
 def test_gates_that_were_not_asked_are_not_there(pages: dict[str, GatePage]) -> None:
     """And the one that ended it is named."""
     failed = Verdict.of([finding("weights", Outcome.FAIL, message="12 layers are zeros")])

@@ -21,7 +21,9 @@ def page(load: LoadSpec, seen: LoadReport, gpus: int = 1) -> str:
 
 def test_the_report_has_the_answer_first_and_every_step() -> None:
     """Then findings, then figures, each table row with as many cells as its head."""
-    text = page(LOAD, report(Behaviour(), Behaviour(), memory={"candidate": 3 << 30}))
+    text = page(
+        LOAD, report(Behaviour(), Behaviour(), memory={"candidate": 3 << 30}, gpu_memory={"source": 1 << 30})
+    )
     lines = text.splitlines()
     assert lines[0] == "# Load gate: pass"
     assert "Passed: the release bears the declared peak" in lines[2]
@@ -31,6 +33,7 @@ def test_the_report_has_the_answer_first_and_every_step() -> None:
     assert len(rows) == 1 + 4 * 2
     assert {row.count("|") for row in rows} == {rows[0].count("|")}
     assert "- The server of the candidate held 3072 MiB at most." in lines
+    assert "- The server of the source held 1024 MiB of accelerators at most." in lines
 
 
 def test_failures_are_told_with_their_reason() -> None:
