@@ -49,7 +49,8 @@ class GatePage:
     """A candidate, when it was judged, and what is known of it so far.
 
     ``judged`` are the digests by what they are of, ``release`` among them; ``gates`` the verdicts in the
-    order asked; ``items`` how many the suite has, by task.
+    order asked; ``items`` how many the suite has, by task; ``load_notes`` sentences on what else was seen
+    under load.
     """
 
     name: str
@@ -61,6 +62,7 @@ class GatePage:
     drift: Drift | None = None
     kl: Histogram | None = None
     load: tuple[LoadCurves, ...] = ()
+    load_notes: tuple[str, ...] = ()
 
     def after(self, gate: str, verdict: Verdict) -> GatePage:
         """The page once this gate has spoken, too."""

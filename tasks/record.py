@@ -107,9 +107,11 @@ def record_load(
 
     ``beside`` is of the weights it was compared with.
     """
-    page = replace(page.after(LOAD, verdict), load=curves_of(load, report))
+    gpus = serve.tensor_parallel_size
+    curves, notes = curves_of(load, load_report.summary(load, report)), load_report.notes(load, report, gpus)
+    page = replace(page.after(LOAD, verdict), load=curves, load_notes=tuple(notes))
     shown = write_gate_page(place, page)
-    text = load_report.to_markdown(load, report, verdict, serve.tensor_parallel_size)
+    text = load_report.to_markdown(load, report, verdict, gpus)
     write_report(place, "load-report", text)
     facts = {**load_report.to_facts(load, report), "beside": beside and str(beside)}
     record_once(place, LOAD, page.release, verdict, facts)
@@ -119,7 +121,7 @@ def record_load(
     return page
 
 
-def load_borne(place: Workplace, release: Digest, load: LoadSpec, beside: Digest | None) -> Verdict | None:
+def load_borne(place: Workplace, release: Digest, load: LoadSpec, beside: Digest | None) -> Evidence | None:
     """The load gate's pass of this very load beside the same weights, while it holds; else None.
 
     Hours of load are not asked again of a release that has proved to bear it.
@@ -132,7 +134,16 @@ def load_borne(place: Workplace, release: Digest, load: LoadSpec, beside: Digest
     asked = {"load": load.model_dump(mode="json"), "beside": beside and str(beside)}
     at, limit = dated(newest), place.policy.max_age(LOAD)
     old = at is None or (limit is not None and now - at > limit)
-    return newest.verdict if not old and asked.items() <= newest.facts.items() else None
+    return newest if not old and asked.items() <= newest.facts.items() else None
+
+
+def show_borne(place: Workplace, page: GatePage, load: LoadSpec, borne: Evidence) -> GatePage:
+    """The page with what ``load_borne`` found, written."""
+    note = f"This load was borne before, in the run {borne.facts.get('run')}, and was not asked again."
+    curves = curves_of(load, borne.facts.get("medians", {}))
+    page = replace(page.after(LOAD, borne.verdict or Verdict.of([])), load=curves, load_notes=(note,))
+    write_gate_page(place, page)
+    return page
 
 
 def _mending(verdict: Verdict, quantized: bool) -> str:

@@ -198,6 +198,7 @@ def full(page: GatePage, text: str) -> GatePage:
     )
     drift = Drift(text, text, 0, (Piece(text, text), Piece(text, "y"), Piece("", text)))
     page = replace(page, name=text, kl=histogram_of([0, 1e-3, 0.02, 0.03, 7]), load=(curves,), drift=drift)
+    page = replace(page, load_notes=(text,))
     said = with_text(page, text).after("fidelity", Verdict.of([fidelity]))
     return said.after("load", Verdict.of([load])).after(
         "sanity", Verdict.of([finding("layers", message=text)])

@@ -56,8 +56,8 @@ def test_the_price_of_a_million_tokens_follows_from_the_fullest_hour() -> None:
     """1000 tokens per second for 3.60 an hour are 1.00 a million; two accelerators share the work."""
     assert price_per_million(3.6, 1000) == pytest.approx(1.0)
     load = LoadSpec(peak_requests_per_second=1, gpu_price_per_hour=3.6, api_price_per_million_tokens=2.5)
-    assert list(cost_lines(load, {"candidate": 4000.0, "source": 2000.0, "lost": 0.0}, 2)) == [
-        "The candidate gave 2000 tokens per second and accelerator: 0.5 per million at full load.",
+    assert list(cost_lines(load, {"candidate": 40_000.0, "source": 2000.0, "lost": 0.0}, 2)) == [
+        "The candidate gave 20000 tokens per second and accelerator: 0.05 per million at full load.",
         "The source gave 1000 tokens per second and accelerator: 1 per million at full load.",
         "The lost gave 0 tokens per second and accelerator.",
         "The API that was named takes 2.5 per million tokens.",
