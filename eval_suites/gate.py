@@ -99,7 +99,8 @@ def _unpaired(task: EvalTask, name: str, before: tuple[Item, ...], after: tuple[
     if pairing.drifted:
         said = f"{len(pairing.drifted)} prompts differ, first that of item {pairing.drifted[0]}"
         why = "the chat template or tokenizer drifted, so the answers cannot be compared"
-        return _error(task, name, f"{said}: {why}", FailureClass.CONFIG)
+        step = f"serve.chat_template has to be that of {name}"
+        return _error(task, name, f"{said}: {why}; {step}", FailureClass.CONFIG)
     return None
 
 

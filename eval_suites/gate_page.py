@@ -1,8 +1,8 @@
 """What the gates said of one candidate, as one HTML file that needs nothing else (see ``registry.page``).
 
 Verdict first, then each gate in the order it was asked, then what people want to see of it: intervals against
-margins, flips with their texts, how KL is spread, latency over load. Evidence is what is signed; the page is
-for reading. Pure: values in, text out.
+margins, flips with their texts, the prompt that drifted, how KL is spread, latency over load. Evidence is
+what is signed; the page is for reading. Pure: values in, text out.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
+from eval_suites.drift import Drift
 from eval_suites.flips import TaskFlips
 from eval_suites.gate_page_curves import Histogram, LoadCurves
 from eval_suites.gate_page_intervals import intervals_of
@@ -48,7 +49,8 @@ class GatePage:
     """A candidate, when it was judged, and what is known of it so far.
 
     ``judged`` are the digests by what they are of, ``release`` among them; ``gates`` the verdicts in the
-    order asked; ``items`` how many the suite has, by task.
+    order asked; ``items`` how many the suite has, by task; ``load_notes`` sentences on what else was seen
+    under load.
     """
 
     name: str
@@ -57,8 +59,10 @@ class GatePage:
     gates: Mapping[str, Verdict] = field(default_factory=dict)
     items: Mapping[str, int] = field(default_factory=dict)
     flips: tuple[TaskFlips, ...] = ()
+    drift: Drift | None = None
     kl: Histogram | None = None
     load: tuple[LoadCurves, ...] = ()
+    load_notes: tuple[str, ...] = ()
 
     def after(self, gate: str, verdict: Verdict) -> GatePage:
         """The page once this gate has spoken, too."""

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 _ROOM = 0.06  # of the range, on either side
+_TICKS, _TICKS_UP = 7, 3  # about so many along a line, and above zero
 _STEPS = (1.0, 2.0, 2.5, 5.0, 10.0)
 
 
@@ -36,20 +37,20 @@ class Scale:
         return f"{tick:+.{self.digits}f}".replace("-", "\N{MINUS SIGN}") if tick else "0"
 
 
-def scale_over(values: Iterable[float], ticks: int = 7) -> Scale:
-    """A scale with room for all these finite values, and about so many ticks."""
+def scale_over(values: Iterable[float]) -> Scale:
+    """A scale with room for all these finite values."""
     found = list(values) or [0.0]
     room = (max(found) - min(found) or 1.0) * _ROOM
     low, high = min(found) - room, max(found) + room
-    step = _round_step((high - low) / ticks)
+    step = _round_step((high - low) / _TICKS)
     marks = (n * step for n in range(math.ceil(low / step), math.floor(high / step) + 1))
     return Scale(low, high, tuple(marks), _digits(step))
 
 
-def from_zero(values: Iterable[float], ticks: int = 3) -> Scale:
+def from_zero(values: Iterable[float]) -> Scale:
     """A scale from zero up to a round value above all of these."""
     top = max(values, default=0.0) or 1.0
-    step = _round_step(top / ticks)
+    step = _round_step(top / _TICKS_UP)
     count = math.ceil(top / step * (1 - 1e-9))
     return Scale(0.0, count * step, tuple(n * step for n in range(count + 1)), _digits(step))
 

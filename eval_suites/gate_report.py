@@ -97,5 +97,5 @@ def _row(cells: Iterator[str] | tuple[str, ...]) -> str:
 
 
 def _cell(text: str) -> str:
-    """Text that stays in its cell: no bar, no line break."""
-    return " ".join(text.replace("|", "\\|").split())
+    """Text that stays in its cell, and is text: no bar, no tag, no line break."""
+    return " ".join(text.replace("|", "\\|").replace("<", "&lt;").split())

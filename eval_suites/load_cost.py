@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+from eval_suites.load_figures import to_words
 from eval_suites.load_spec import LoadSpec
 
 
@@ -19,7 +20,7 @@ def cost_lines(load: LoadSpec, tokens_per_second: Mapping[str, float], gpus: int
     """
     for side, total in tokens_per_second.items():
         rate = total / gpus
-        said = f"The {side} gave {rate:.4g} tokens per second and accelerator"
+        said = f"The {side} gave {to_words(rate)} tokens per second and accelerator"
         if load.gpu_price_per_hour and rate:
             said += f": {price_per_million(load.gpu_price_per_hour, rate):.4g} per million at full load"
         yield f"{said}."

@@ -5,17 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from eval_suites.gate_page_curves import PERCENTILES, LoadCurves, LoadPoint
-from eval_suites.load_report import LoadReport, summary
-from eval_suites.load_runs import AGAIN, FACTORS, UNBATCHED
+from eval_suites.load_runs import AGAIN, CANDIDATE, FACTORS, UNBATCHED
 from eval_suites.load_spec import LoadSpec
 
 Medians = Mapping[str, Mapping[str, float | None]]
 """Of a side: figures in milliseconds by step and name."""
 
 
-def curves_of(load: LoadSpec, report: LoadReport) -> tuple[LoadCurves, ...]:
-    """Time to first token and time per further token; steps at which nothing was answered are left out."""
-    found = {side: steps for side, steps in summary(load, report).items() if side != UNBATCHED}
+def curves_of(load: LoadSpec, medians: Mapping[str, Medians]) -> tuple[LoadCurves, ...]:
+    """Time to first token and time per further token, of a report's ``summary`` or as evidence has it.
+
+    The candidate comes first. Steps at which nothing was answered are left out.
+    """
+    sides = sorted(medians, key=lambda side: side != CANDIDATE)
+    found = {side: medians[side] for side in sides if side != UNBATCHED}
     limits = {"TTFT": load.ttft_p95_ms, "TPOT": load.tpot_p95_ms}
     return tuple(
         LoadCurves(
@@ -30,8 +33,8 @@ def curves_of(load: LoadSpec, report: LoadReport) -> tuple[LoadCurves, ...]:
 
 
 def _points(steps: Medians, metric: str) -> Iterator[LoadPoint]:
-    for step, medians in steps.items():
-        values = {name: medians[f"{metric}_{name}_ms"] for name in PERCENTILES}
+    for step in FACTORS:
+        values = {name: steps.get(step, {}).get(f"{metric}_{name}_ms") for name in PERCENTILES}
         known = {name: value for name, value in values.items() if value is not None}
         if step != AGAIN and len(known) == len(values):
             yield LoadPoint(times=FACTORS[step], **known)

@@ -57,6 +57,11 @@ def percentile(times: Seconds, percent: float) -> float:
     return 1000 * float(np.percentile(times, percent)) if times.size else math.inf
 
 
+def to_words(value: float) -> str:
+    """To four digits, or all before the point: people do not read powers of ten."""
+    return f"{value:.0f}" if value >= 1000 else f"{value:.4g}"
+
+
 def figures_of(trial: Trial, load: LoadSpec) -> dict[str, float]:
     """Every figure of a run by its name; times in milliseconds, the others per second or as shares."""
     times = {"ttft": trial.ttft, "tpot": trial.tpot, "e2e": trial.e2e}

@@ -11,7 +11,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from eval_suites.load_figures import Spread, spread
+from eval_suites.load_figures import Spread, spread, to_words
 from eval_suites.load_runs import AGAIN, CANDIDATE, DOUBLE, FACTORS, PEAK, TRIPLE
 from eval_suites.load_spec import LoadSpec
 from judging.verdict import FailureClass, Finding, Outcome
@@ -120,7 +120,7 @@ class Objectives:
             )
         mine, theirs = spread(ratios[CANDIDATE]), ratios.get(self.baseline or "")
         outcome, other = _place(mine, bound), spread(theirs) if theirs else None
-        said = f"{words}: worse by a factor of {_range(mine, _times)}, at most {_times(bound)} is allowed"
+        said = f"{words}: {_range(mine, _times)} times as much, at most {_times(bound)} is allowed"
         return Finding(
             name=name,
             outcome=outcome,
@@ -173,7 +173,7 @@ def _finite(value: float) -> float | None:
 
 
 def _ms(value: float) -> str:
-    return f"{value:.4g} ms"
+    return f"{to_words(value)} ms"
 
 
 def _percent(value: float) -> str:

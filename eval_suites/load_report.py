@@ -10,7 +10,7 @@ from statistics import median
 from typing import Any
 
 from eval_suites.load_cost import cost_lines
-from eval_suites.load_figures import figures_of
+from eval_suites.load_figures import PERCENTILES, figures_of, to_words
 from eval_suites.load_result import Trial
 from eval_suites.load_runs import CANDIDATE, FACTORS, PEAK, UNBATCHED
 from eval_suites.load_spec import LoadSpec
@@ -23,9 +23,7 @@ _ANSWER = {
     Outcome.ERROR: "Error: the measurement itself is broken, so the release was not judged.",
 }
 _COLUMNS: Mapping[str, str] = {
-    **{f"TTFT p{p}": f"ttft_p{p}_ms" for p in (50, 95, 99)},
-    **{f"TPOT p{p}": f"tpot_p{p}_ms" for p in (50, 95, 99)},
-    **{f"e2e p{p}": f"e2e_p{p}_ms" for p in (50, 95, 99)},
+    **{f"{name} p{p}": f"{name.lower()}_p{p}_ms" for name in ("TTFT", "TPOT", "e2e") for p in PERCENTILES},
     "goodput": "goodput",
     "answers/s": "answers_per_second",
     "tokens/s": "tokens_per_second",
@@ -37,12 +35,14 @@ _MEBIBYTE = 1 << 20
 @dataclass(frozen=True)
 class LoadReport:
     """All trials in their order, warm-ups left out; which sides' servers stopped answering, and how, as half
-    a sentence; and the most memory each side's server was seen to hold, in bytes.
+    a sentence; and the most memory each side's server was seen to hold, in bytes: of this machine, and of its
+    accelerators, where their driver told.
     """
 
     trials: tuple[Trial, ...]
     lost: Mapping[str, str] = field(default_factory=dict)
     memory: Mapping[str, int] = field(default_factory=dict)
+    gpu_memory: Mapping[str, int] = field(default_factory=dict)
 
     def of(self, side: str, step: str) -> list[Trial]:
         """A side's trials at one step, by repeat."""
@@ -68,6 +68,7 @@ def to_facts(load: LoadSpec, report: LoadReport) -> dict[str, Any]:
         "load": load.model_dump(mode="json"),
         "medians": summary(load, report),
         "memory": dict(report.memory),
+        "gpu_memory": dict(report.gpu_memory),
         "broken": {side: dict(_broken(report, side)) for side in report.sides},
         "lost": dict(report.lost),
     }
@@ -77,7 +78,18 @@ def to_markdown(load: LoadSpec, report: LoadReport, verdict: Verdict, gpus: int)
     """The report: answer first, the findings, then every figure of every side and step."""
     head = [f"# Load gate: {verdict.outcome}", "", _ANSWER[verdict.outcome], ""]
     findings = ["| What | Outcome | What was seen |", "|---|---|---|", *map(_finding_row, verdict.findings)]
-    return "\n".join([*head, *findings, "", *_tables(load, report), *_rest(load, report, gpus), ""])
+    rest = [f"- {note}" for note in notes(load, report, gpus)]
+    return "\n".join([*head, *findings, "", *_tables(load, report), *rest, ""])
+
+
+def notes(load: LoadSpec, report: LoadReport, gpus: int) -> list[str]:
+    """Sentences on what broke, memory, the gain of batching, and cost on ``gpus`` accelerators."""
+    return [
+        *_broken_off(report),
+        *_held(report),
+        *_gain_of_batching(load, report),
+        *_cost(load, report, gpus),
+    ]
 
 
 def _finding_row(finding: Finding) -> str:
@@ -101,30 +113,33 @@ def _tables(load: LoadSpec, report: LoadReport) -> Iterator[str]:
     yield ""
 
 
-def _rest(load: LoadSpec, report: LoadReport, gpus: int) -> Iterator[str]:
+def _broken_off(report: LoadReport) -> Iterator[str]:
     for side in report.sides:
         if broken := _broken(report, side):
-            yield f"- Broke off on the {side}: " + "; ".join(f"{n} times {why}" for why, n in broken.items())
+            yield f"Broke off on the {side}: " + "; ".join(f"{n} times {why}" for why, n in broken.items())
     for side, how in report.lost.items():
-        yield f"- The server of the {side} {how}."
+        yield f"The server of the {side} {how}."
+
+
+def _held(report: LoadReport) -> Iterator[str]:
     for side, size in report.memory.items():
-        yield f"- The server of the {side} held {size // _MEBIBYTE} MiB at most."
-    if gain := _gain_of_batching(load, report):
-        yield f"- {gain}"
-    for line in cost_lines(
-        load, {s: _fastest(load, report, s) for s in report.sides if s != UNBATCHED}, gpus
-    ):
-        yield f"- {line}"
+        yield f"The server of the {side} held {size // _MEBIBYTE} MiB at most."
+    for side, size in report.gpu_memory.items():
+        yield f"The server of the {side} held {size // _MEBIBYTE} MiB of accelerators at most."
 
 
-def _gain_of_batching(load: LoadSpec, report: LoadReport) -> str:
+def _gain_of_batching(load: LoadSpec, report: LoadReport) -> Iterator[str]:
     batched, alone = (_medians(load, report.of(side, PEAK)) for side in (CANDIDATE, UNBATCHED))
-    if not batched or not alone:
-        return ""
-    return (
-        f"Batching: {_cell(batched['tokens_per_second'])} tokens per second at the peak, and"
-        f" {_cell(alone['tokens_per_second'])} when requests are served one at a time."
-    )
+    if batched and alone:
+        yield (
+            f"Batching: {_cell(batched['tokens_per_second'])} tokens per second at the peak, and"
+            f" {_cell(alone['tokens_per_second'])} when requests are served one at a time."
+        )
+
+
+def _cost(load: LoadSpec, report: LoadReport, gpus: int) -> Iterator[str]:
+    fastest = {side: _fastest(load, report, side) for side in report.sides if side != UNBATCHED}
+    return cost_lines(load, fastest, gpus)
 
 
 def _fastest(load: LoadSpec, report: LoadReport, side: str) -> float:
@@ -149,7 +164,7 @@ def _broken(report: LoadReport, side: str) -> Counter[str]:
 
 
 def _cell(value: float | None) -> str:
-    return "-" if value is None else f"{value:.4g}"
+    return "-" if value is None else to_words(value)
 
 
 def _percent(value: float | None) -> str:

@@ -1,8 +1,8 @@
 """What the items of a suite looked like to one model, and what it answered: for people to read. Pure.
 
 Kept beside a report, not in it: a judge reads scores at each look, and texts only of what flipped. Each look
-has a file of its own, gzip of a JSON object per line: ``task``, ``doc_id``, ``prompt`` and ``answer``, which
-the engine has cut to their last, and middle, characters.
+has a file of its own, gzip of a JSON object per line: ``task``, ``doc_id``, ``prompt`` and ``answer``, of
+which the engine has left out the middle where they are long.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ Place = tuple[str, int]
 
 @dataclass(frozen=True)
 class ItemText:
-    """The end of the prompt, and the answer: what was generated, or the choice that was likeliest."""
+    """The prompt, and the answer: what was generated, or the choice that was likeliest."""
 
     prompt: str
     answer: str

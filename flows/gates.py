@@ -28,7 +28,7 @@ from flows.translate import limits_of
 from judging.verdict import Verdict
 from tasks.check_artefact import check_answers, check_artefact
 from tasks.evaluate import Judges, Measured, Probed, evaluate, keep_report
-from tasks.gate_page import with_texts
+from tasks.gate_page import drift_behind, with_texts
 from tasks.record import record_fidelity, record_quality, record_sanity
 from tasks.serving import Endpoint, Served
 from tasks.workplace import Workplace
@@ -165,11 +165,13 @@ def judge_quality(
     place: Workplace, page: GatePage, gates: _Gates, scored: EvalReport, verdict: Verdict
 ) -> GatePage:
     """The page after the verdict on the candidate beside what else was measured; raises unless it passes."""
-    inputs, reports = gates.candidate.inputs, gates.reports
+    inputs, reports, plan = gates.candidate.inputs, gates.reports, _plan(gates.candidate.inputs)
     keep_report(place, gates.candidate.release, inputs.suite, inputs.gates.evaluate.seed, scored)
-    flips = flips_behind(inputs.suite, verdict, _plan(inputs), scored, reports)
-    page = replace(page, flips=with_texts(place.home, flips, scored, reports))
-    return record_quality(place, page, inputs.suite, inputs.gates.evaluate.seed, verdict)
+    flips = flips_behind(inputs.suite, verdict, plan, scored, reports)
+    drift = drift_behind(place.home, verdict, plan, scored, reports)
+    page = replace(page, flips=with_texts(place.home, flips, scored, reports), drift=drift)
+    told = drift.told(verdict) if drift else verdict
+    return record_quality(place, page, inputs.suite, inputs.gates.evaluate.seed, told)
 
 
 def _plan(inputs: Inputs) -> Plan:

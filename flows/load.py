@@ -16,12 +16,11 @@ from flows.baselines import is_quantized, served_live
 from flows.candidate import Candidate
 from judging.verdict import Verdict
 from registry.digest import Digest
-from registry.predicates import LOAD
+from registry.evidence import Evidence
 from registry.version import ServeConfig
-from tasks.gate_page import write_gate_page
 from tasks.load_memory import check_memory
 from tasks.load_test import measure_beside
-from tasks.record import load_borne, record_load
+from tasks.record import load_borne, record_load, show_borne
 from tasks.serving import Endpoint, Served
 from tasks.workplace import Workplace
 
@@ -46,9 +45,7 @@ class LoadGate:
     def judge(self, page: GatePage, report: LoadReport | None) -> GatePage:
         """The page after the gate's verdict, recorded; raises what it comes to unless it passes."""
         if self._borne:
-            page = page.after(LOAD, self._borne)
-            write_gate_page(self.place, page)
-            return page
+            return show_borne(self.place, page, self.load, self._borne)
         report = report or LoadReport(())
         asked = judge_load(self.load, report, self._baseline.who if self._baseline else None)
         return self._record(page, report, Verdict.of([*self._memory.findings, *asked.findings]))
@@ -61,7 +58,7 @@ class LoadGate:
         return self.candidate.inputs.serve
 
     @cached_property
-    def _borne(self) -> Verdict | None:
+    def _borne(self) -> Evidence | None:
         return load_borne(self.place, self.candidate.release, self.load, self._beside)
 
     @cached_property

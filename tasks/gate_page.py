@@ -9,9 +9,12 @@ from collections.abc import Mapping, Sequence
 from itertools import count
 from pathlib import Path
 
+from eval_suites.drift import Drift, drift_of, first_drifted
 from eval_suites.flips import TaskFlips
 from eval_suites.gate_page import GatePage, render
+from eval_suites.plan import Plan
 from eval_suites.report import EvalReport
+from judging.verdict import Verdict
 from registry.atomic import write_file
 from registry.digest import Digest
 from registry.home import Home
@@ -43,3 +46,15 @@ def with_texts(
         for name, report in baselines.items()
     }
     return tuple(found.with_texts(before[found.baseline], after) for found in flips)
+
+
+def drift_behind(
+    home: Home, verdict: Verdict, plan: Plan, candidate: EvalReport, baselines: Mapping[str, EvalReport]
+) -> Drift | None:
+    """How the prompt differs that a quality verdict names first; None where none does, or it was not kept."""
+    first = first_drifted(verdict, plan, candidate, baselines)
+    if first is None:
+        return None
+    name, place = first
+    before, after = (texts_of(home, report, [place]).get(place) for report in (baselines[name], candidate))
+    return drift_of(name, place, before.prompt, after.prompt) if before and after else None

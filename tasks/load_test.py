@@ -17,7 +17,8 @@ from eval_suites.load_spec import LoadSpec
 from fleet.readiness import answers
 from registry.errors import InfrastructureError
 from tasks.engine_run import run_engine
-from tasks.process_table import group_memory
+from tasks.machine import gpu_memory
+from tasks.process_table import group_members, held_memory
 from tasks.serving import Endpoint, Served, serving
 from tasks.workplace import Workplace
 
@@ -49,7 +50,7 @@ def measure_load(place: Workplace, endpoints: Mapping[str, Endpoint], load: Load
         timeout = (len(watch.runs) + 1) * patience(load)
         with suppress(_ServerLost):
             run_engine(ENGINE, request, place.run, timeout=timeout, stage="load", heard=watch.heard)
-        return LoadReport(tuple(watch.trials), watch.lost, watch.memory)
+        return LoadReport(tuple(watch.trials), watch.lost, watch.memory, watch.gpu_memory)
 
 
 class _ServerLost(Exception):
@@ -65,6 +66,7 @@ class _Watch:
         self.trials: list[Trial] = []
         self.lost: dict[str, str] = {}
         self.memory: dict[str, int] = {}
+        self.gpu_memory: dict[str, int] = {}
         self._over = False
 
     def orders(self) -> Iterator[dict[str, Any]]:
@@ -112,9 +114,15 @@ class _Watch:
         return answers(urlsplit(endpoint.base_url).port or 80, endpoint.model, timeout=_ALIVE)
 
     def _weigh(self, side: str) -> None:
+        """What the server holds after a run: vLLM takes its cache at once and keeps what its steps needed."""
         group = self._endpoints[side].group
-        if group is not None:
-            self.memory[side] = max(self.memory.get(side, 0), group_memory(group))
+        if group is None:
+            return
+        members = group_members(group)
+        self.memory[side] = max(self.memory.get(side, 0), held_memory(members))
+        on_gpus = gpu_memory(members)
+        if on_gpus is not None:
+            self.gpu_memory[side] = max(self.gpu_memory.get(side, 0), on_gpus)
 
     def _read(self, run: LoadRun) -> Trial:
         path = self.folder / f"{run.name}.json"

@@ -1,16 +1,18 @@
-"""What this machine has to quantize with: free memory and GPUs, as the system tells."""
+"""What this machine has to work with, as the system tells: free memory, GPUs, and who holds theirs."""
 
 from __future__ import annotations
 
 import os
 import shutil
 import subprocess
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from tasks.engine_limits import Machine
 
 _MEBIBYTE = 1 << 20
 _PATIENCE = 30.0  # seconds; a driver that has to wake its GPUs takes some
+_AWAKE = 5.0  # seconds; where a server holds them nothing has to be woken
 _CGROUP = Path("/sys/fs/cgroup")  # of a container: its own
 
 
@@ -47,14 +49,39 @@ def _free_memory() -> int:
     return free if limit == "max" else min(free, int(limit) - int(used))
 
 
+def gpu_memory(pids: Collection[int]) -> int | None:
+    """Bytes of GPU memory that these processes hold together; None where the driver does not tell.
+
+    In a container it may not know them by these numbers, or be absent.
+    """
+    return held(pids, _told("--query-compute-apps=pid,used_memory", _AWAKE))
+
+
+def held(pids: Collection[int], rows: Sequence[tuple[str, str]]) -> int | None:
+    """The sum over those rows (process, MiB; one per process and GPU) that are of these processes, in bytes.
+
+    None where there is none, or one without a number: a part would pass for the whole.
+    """
+    mine = [used for pid, used in rows if pid in {*map(str, pids)}]
+    if not mine or not all(used.isdigit() for used in mine):
+        return None
+    return sum(map(int, mine)) * _MEBIBYTE
+
+
 def _gpus() -> list[tuple[str, int]]:
+    rows = _told("--query-gpu=uuid,memory.total", _PATIENCE)
+    return [(uuid, int(memory) * _MEBIBYTE) for uuid, memory in rows if memory.isdigit()]
+
+
+def _told(query: str, patience: float) -> list[tuple[str, str]]:
+    """The rows of a query for two things; none where no driver answers."""
     program = shutil.which("nvidia-smi")
     if not program:
         return []
-    command = [program, "--query-gpu=uuid,memory.total", "--format=csv,noheader,nounits"]
+    command = [program, query, "--format=csv,noheader,nounits"]
     try:
-        told = subprocess.run(command, capture_output=True, text=True, timeout=_PATIENCE, check=True).stdout
+        told = subprocess.run(command, capture_output=True, timeout=patience, check=True).stdout
     except (OSError, subprocess.SubprocessError):
         return []
-    rows = [[cell.strip() for cell in line.split(",")] for line in told.splitlines()]
-    return [(row[0], int(row[1]) * _MEBIBYTE) for row in rows if len(row) == 2 and row[1].isdigit()]
+    rows = ([cell.strip() for cell in line.split(",")] for line in told.decode(errors="replace").splitlines())
+    return [(row[0], row[1]) for row in rows if len(row) == 2]

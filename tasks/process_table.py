@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import select
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -96,9 +96,14 @@ def group_is_alive(group: int) -> bool:
     return any(entry.group == group for entry in processes())
 
 
-def group_memory(group: int) -> int:
-    """Bytes of memory that the processes of this group hold now, what they share counted once."""
-    return sum(_proportional(entry.pid) for entry in processes() if entry.group == group)
+def group_members(group: int) -> list[int]:
+    """The ids of the live processes of this group."""
+    return [entry.pid for entry in processes() if entry.group == group]
+
+
+def held_memory(pids: Iterable[int]) -> int:
+    """Bytes of memory that these processes hold now, what they share counted once."""
+    return sum(map(_proportional, pids))
 
 
 def _proportional(pid: int) -> int:

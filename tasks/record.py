@@ -47,12 +47,7 @@ def record_quality(place: Workplace, page: GatePage, suite: Suite, seed: int, ve
     facts = {"suite": suite.name, "suite_digest": str(suite.digest), "seed": seed}
     record_once(place, QUALITY, page.release, verdict, facts)
     if not verdict.passed:
-        kind = _GATE_ERRORS[verdict.outcome]
-        raise kind(
-            f"the quality gate said {verdict.outcome}; nothing was published",
-            why="; ".join(verdict.reasons()),
-            next_step=f"open {shown}",
-        )
+        raise _refusal("the quality gate", verdict, f"open {shown}")
     return page
 
 
@@ -112,9 +107,11 @@ def record_load(
 
     ``beside`` is of the weights it was compared with.
     """
-    page = replace(page.after(LOAD, verdict), load=curves_of(load, report))
+    gpus = serve.tensor_parallel_size
+    curves, notes = curves_of(load, load_report.summary(load, report)), load_report.notes(load, report, gpus)
+    page = replace(page.after(LOAD, verdict), load=curves, load_notes=tuple(notes))
     shown = write_gate_page(place, page)
-    text = load_report.to_markdown(load, report, verdict, serve.tensor_parallel_size)
+    text = load_report.to_markdown(load, report, verdict, gpus)
     write_report(place, "load-report", text)
     facts = {**load_report.to_facts(load, report), "beside": beside and str(beside)}
     record_once(place, LOAD, page.release, verdict, facts)
@@ -124,7 +121,7 @@ def record_load(
     return page
 
 
-def load_borne(place: Workplace, release: Digest, load: LoadSpec, beside: Digest | None) -> Verdict | None:
+def load_borne(place: Workplace, release: Digest, load: LoadSpec, beside: Digest | None) -> Evidence | None:
     """The load gate's pass of this very load beside the same weights, while it holds; else None.
 
     Hours of load are not asked again of a release that has proved to bear it.
@@ -137,7 +134,16 @@ def load_borne(place: Workplace, release: Digest, load: LoadSpec, beside: Digest
     asked = {"load": load.model_dump(mode="json"), "beside": beside and str(beside)}
     at, limit = dated(newest), place.policy.max_age(LOAD)
     old = at is None or (limit is not None and now - at > limit)
-    return newest.verdict if not old and asked.items() <= newest.facts.items() else None
+    return newest if not old and asked.items() <= newest.facts.items() else None
+
+
+def show_borne(place: Workplace, page: GatePage, load: LoadSpec, borne: Evidence) -> GatePage:
+    """The page with what ``load_borne`` found, written."""
+    note = f"This load was borne before, in the run {borne.facts.get('run')}, and was not asked again."
+    curves = curves_of(load, borne.facts.get("medians", {}))
+    page = replace(page.after(LOAD, borne.verdict or Verdict.of([])), load=curves, load_notes=(note,))
+    write_gate_page(place, page)
+    return page
 
 
 def _mending(verdict: Verdict, quantized: bool) -> str:
@@ -152,12 +158,19 @@ def _mending(verdict: Verdict, quantized: bool) -> str:
 
 
 def _refusal(gate: str, verdict: Verdict, next_step: str) -> HeadgateError:
-    """The error of a gate that did not pass: whose fault it is comes before what it was."""
-    by_class: dict[FailureClass | None, type[HeadgateError]]
-    by_class = {FailureClass.MODEL: GateFailed, FailureClass.CONFIG: UsageError}
-    kind = by_class.get(verdict.failure_class, _GATE_ERRORS[verdict.outcome])
+    """The error of a gate that did not pass."""
     said = f"{gate} said {verdict.outcome}; nothing was published"
-    return kind(said, why="; ".join(verdict.reasons()), next_step=next_step)
+    return _kind(verdict)(said, why="; ".join(verdict.reasons()), next_step=next_step)
+
+
+def _kind(verdict: Verdict) -> type[HeadgateError]:
+    """Of a no and of an error it counts whose fault it is; who cannot tell blames nobody."""
+    if verdict.outcome is Outcome.INCONCLUSIVE:
+        return Inconclusive
+    if verdict.failure_class is FailureClass.CONFIG:
+        return UsageError
+    model = verdict.outcome is Outcome.FAIL or verdict.failure_class is FailureClass.MODEL
+    return GateFailed if model else InfrastructureError
 
 
 def record_scan(place: Workplace, release: Digest, scanned: Scanned) -> None:
@@ -171,13 +184,6 @@ def record_scan(place: Workplace, release: Digest, scanned: Scanned) -> None:
             why=scanned.acceptance.message,
             next_step="update what it names, or mend the scanner; a waiver in the spec covers an error",
         )
-
-
-_GATE_ERRORS: dict[Outcome, type[HeadgateError]] = {
-    Outcome.FAIL: GateFailed,
-    Outcome.INCONCLUSIVE: Inconclusive,
-    Outcome.ERROR: InfrastructureError,
-}
 
 
 def record_once(

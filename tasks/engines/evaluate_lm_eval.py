@@ -214,7 +214,7 @@ def use_template(tokenizer: Any, request: dict[str, Any]) -> None:
 def sample_of(task: str, sample: dict[str, Any], metric: str | None = None) -> dict[str, Any]:
     """One item as the gate pairs it and people read it, by its only metric or this one; raises EngineError (config).
 
-    A value that is no finite number becomes null, for the gate to see. Of a long prompt the end is kept.
+    A value that is no finite number becomes null, for the gate to see. Of long texts both ends are kept.
     """
     metric = metric or sample["metrics"][0]
     try:
@@ -232,8 +232,8 @@ def sample_of(task: str, sample: dict[str, Any], metric: str | None = None) -> d
         "doc_hash": sample["doc_hash"],
         "prompt_hash": sample["prompt_hash"],
         "value": value if math.isfinite(value) else None,
-        "prompt": str(sample["arguments"][0][0])[-LONGEST_PROMPT:],
-        "answer": shortened(answer_of(sample, metric)),
+        "prompt": shortened(str(sample["arguments"][0][0]), LONGEST_PROMPT),
+        "answer": shortened(answer_of(sample, metric), LONGEST_ANSWER),
     }
 
 
@@ -248,12 +248,12 @@ def answer_of(sample: dict[str, Any], metric: str) -> str:
     return str(choices[likelihoods.index(max(likelihoods))])
 
 
-def shortened(answer: str) -> str:
-    """Both ends of a long answer: reasoning comes to its conclusion in the end."""
-    if len(answer) <= LONGEST_ANSWER:
-        return answer
-    begin, end = LONGEST_ANSWER // 5, LONGEST_ANSWER * 4 // 5 - 5
-    return f"{answer[:begin]} ... {answer[-end:]}"
+def shortened(text: str, longest: int) -> str:
+    """Both ends of a long text: templates begin a prompt, and questions and conclusions come in the end."""
+    if len(text) <= longest:
+        return text
+    begin, end = longest // 5, longest * 4 // 5 - 5
+    return f"{text[:begin]} ... {text[-end:]}"
 
 
 def write_texts(path: Path, samples: list[dict[str, Any]]) -> None:

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from eval_suites.drift import Drift, Piece, drift_of
 from eval_suites.flips import flips_behind
 from eval_suites.gate_page import GatePage, render
 from eval_suites.gate_page_curves import LoadCurves, LoadPoint, histogram_of
@@ -96,6 +97,15 @@ def test_the_verdict_comes_first(pages: dict[str, GatePage], name: str, word: st
     assert places == sorted(places)
 
 
+def test_a_load_that_decides_nothing_asks_for_more(pages: dict[str, GatePage]) -> None:
+    """Its finding says more of what."""
+    said = finding("1x/ttft_p95", Outcome.INCONCLUSIVE, message="longer or more runs would tell")
+    text = " ".join(Page(render(pages["pass"].after("load", Verdict.of([said])))).words)
+    assert "The load gate could not tell whether the candidate is good enough." in text
+    assert "Next: give the gate more to judge by; its findings say of what." in text
+    assert "longer or more runs would tell" in text
+
+
 def test_gates_that_were_not_asked_are_not_there(pages: dict[str, GatePage]) -> None:
     """And the one that ended it is named."""
     failed = Verdict.of([finding("weights", Outcome.FAIL, message="12 layers are zeros")])
@@ -126,6 +136,15 @@ def test_flips_stand_with_what_each_side_said(pages: dict[str, GatePage]) -> Non
     assert text.count("Who was it?") == 9  # a prompt and two answers each
     assert "not kept" not in text
     assert "The texts of this item were not kept." in render(pages["pass"])
+
+
+def test_a_drifted_prompt_is_shown_word_by_word(pages: dict[str, GatePage]) -> None:
+    """What is gone and what has come, line breaks too; and which is which, in words."""
+    drift = drift_of("source", ("choose", 0), "[INST] Who?", "[INST]\nWho?")
+    html = render(replace(pages["error"], drift=drift))
+    assert "<del> Who</del><ins>\u21b5\nWho</ins>?" in html
+    assert "what only source was asked" in " ".join(Page(html).words)
+    assert "What drifted" not in render(pages["error"])
 
 
 def test_evidence_without_intervals_is_shown_in_words(pages: dict[str, GatePage]) -> None:
@@ -177,7 +196,9 @@ def full(page: GatePage, text: str) -> GatePage:
     curves = LoadCurves(
         metric="TTFT", unit="ms", series={"candidate": points, text: points}, limits={"p95": 50}
     )
-    page = replace(page, name=text, kl=histogram_of([0, 1e-3, 0.02, 0.03, 7]), load=(curves,))
+    drift = Drift(text, text, 0, (Piece(text, text), Piece(text, "y"), Piece("", text)))
+    page = replace(page, name=text, kl=histogram_of([0, 1e-3, 0.02, 0.03, 7]), load=(curves,), drift=drift)
+    page = replace(page, load_notes=(text,))
     said = with_text(page, text).after("fidelity", Verdict.of([fidelity]))
     return said.after("load", Verdict.of([load])).after(
         "sanity", Verdict.of([finding("layers", message=text)])

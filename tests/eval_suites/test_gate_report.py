@@ -44,7 +44,11 @@ def test_a_pass_reads_as_one(facts: Suite) -> None:
             {},
             "Failed: the candidate is measurably worse than its margin allows.\nNext: use a",
         ),
-        (right(555, 570), {}, "Inconclusive: the items do not decide whether"),
+        (
+            right(555, 570),
+            {},
+            "whether the candidate is good enough.\nNext: give the gate more to judge by; its",
+        ),
         (right(570, 570), {"template": "x"}, "Error: the measurement itself is broken, so the candidate was"),
         (right(570, 570), {"rows": "x"}, "Next: run again; what was measured well is reused."),
     ],

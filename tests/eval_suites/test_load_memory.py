@@ -59,10 +59,20 @@ def test_kinds_of_attention_keep_different_amounts(change: dict[str, Any], per_t
     assert cache(LLAMA_8B | change) == 32 * 8192 * per_token
 
 
-def test_a_sliding_window_keeps_no_more_than_that() -> None:
-    """Of the layers that have one."""
-    mixed = {"layer_types": ["sliding_attention", "full_attention"] * 16, "sliding_window": 1024}
-    assert cache(LLAMA_8B | mixed) == 32 * 131_072 * (8192 + 1024) // 2
+@pytest.mark.parametrize(
+    ("change", "tokens"),
+    [
+        ({"layer_types": ["sliding_attention", "full_attention"] * 16, "sliding_window": 1024}, 4608),
+        ({"sliding_window": 1024}, 1024),
+        ({"sliding_window": 1024, "use_sliding_window": True}, 1024),
+        ({"sliding_window": 1024, "use_sliding_window": False}, 8192),
+        ({"sliding_window": None}, 8192),
+        ({"sliding_window": 16_384}, 8192),
+    ],
+)
+def test_a_sliding_window_keeps_no_more_than_that(change: dict[str, Any], tokens: int) -> None:
+    """Of the layers that have one: all where config.json names no kinds, none where it is switched off."""
+    assert cache(LLAMA_8B | change) == 32 * 131_072 * tokens
 
 
 @pytest.mark.parametrize("flags", [("--kv-cache-dtype", "fp8"), ("--kv-cache-dtype=fp8_e4m3",)])

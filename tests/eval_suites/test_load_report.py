@@ -21,7 +21,9 @@ def page(load: LoadSpec, seen: LoadReport, gpus: int = 1) -> str:
 
 def test_the_report_has_the_answer_first_and_every_step() -> None:
     """Then findings, then figures, each table row with as many cells as its head."""
-    text = page(LOAD, report(Behaviour(), Behaviour(), memory={"candidate": 3 << 30}))
+    text = page(
+        LOAD, report(Behaviour(), Behaviour(), memory={"candidate": 3 << 30}, gpu_memory={"source": 1 << 30})
+    )
     lines = text.splitlines()
     assert lines[0] == "# Load gate: pass"
     assert "Passed: the release bears the declared peak" in lines[2]
@@ -31,6 +33,7 @@ def test_the_report_has_the_answer_first_and_every_step() -> None:
     assert len(rows) == 1 + 4 * 2
     assert {row.count("|") for row in rows} == {rows[0].count("|")}
     assert "- The server of the candidate held 3072 MiB at most." in lines
+    assert "- The server of the source held 1024 MiB of accelerators at most." in lines
 
 
 def test_failures_are_told_with_their_reason() -> None:
@@ -53,8 +56,8 @@ def test_the_price_of_a_million_tokens_follows_from_the_fullest_hour() -> None:
     """1000 tokens per second for 3.60 an hour are 1.00 a million; two accelerators share the work."""
     assert price_per_million(3.6, 1000) == pytest.approx(1.0)
     load = LoadSpec(peak_requests_per_second=1, gpu_price_per_hour=3.6, api_price_per_million_tokens=2.5)
-    assert list(cost_lines(load, {"candidate": 4000.0, "source": 2000.0, "lost": 0.0}, 2)) == [
-        "The candidate gave 2000 tokens per second and accelerator: 0.5 per million at full load.",
+    assert list(cost_lines(load, {"candidate": 40_000.0, "source": 2000.0, "lost": 0.0}, 2)) == [
+        "The candidate gave 20000 tokens per second and accelerator: 0.05 per million at full load.",
         "The source gave 1000 tokens per second and accelerator: 1 per million at full load.",
         "The lost gave 0 tokens per second and accelerator.",
         "The API that was named takes 2.5 per million tokens.",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from html import unescape
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -45,16 +47,21 @@ def runs(place: Project) -> int:
 
 
 def test_a_release_that_bears_its_load_says_so_and_is_not_asked_again(place: Project) -> None:
-    """Signed, beside its source; the evidence spares the next run the load."""
+    """Signed, beside its source; it spares the next run the load, whose page shows what was found."""
     place.push()
     result = released(place, load=PEAK)
     assert result["verdicts"]["load"] == "pass"
     (said,) = borne(place, result["version"])
+    assert said.verdict
     assert {*said.facts["medians"]} == {"candidate", "source"}
     assert runs(place) == 1
     again = released(place, load=PEAK)
     assert again["verdicts"] == result["verdicts"]
     assert runs(place) == 1
+    assert again["page"] != result["page"]
+    page = Path(again["page"]).read_text()
+    assert "This load was borne before" in page
+    assert all(finding.message in unescape(page) for finding in said.verdict.findings)
 
 
 def test_a_candidate_slower_than_its_source_is_rejected(place: Project) -> None:

@@ -94,6 +94,18 @@ def test_what_was_not_asked_yet_is_asked_on_the_same_runtime(place: Project) -> 
     assert (code, again["note"]) == (0, "already judged on this runtime")
 
 
+def test_another_seed_or_limit_is_asked_on_the_same_runtime(place: Project) -> None:
+    """What was judged by others is no answer; the same question again has one."""
+    asked: dict[str, Any] = {"seed": 3, "fidelity": {"max_kl": 0.5, "min_agreement": 0.5}}
+    released(place, evaluate=asked)
+    for change in ({"seed": 7}, {"fidelity": {"max_kl": 0.6, "min_agreement": 0.5}}):
+        asked |= change
+        code, judged = regate(place, "tiny/1", *by_spec(place, evaluate=asked))
+        assert (code, judged["version"], judged["verdicts"]["quality"]) == (0, "tiny/1", "pass")
+        code, again = regate(place, "tiny/1", *by_spec(place, evaluate=asked))
+        assert (code, again["note"]) == (0, "already judged on this runtime")
+
+
 @pytest.mark.parametrize(("live", "beside"), [(True, "production"), (False, "before")])
 def test_a_runtime_that_serves_worse_is_refused(place: Project, live: bool, beside: str) -> None:
     """Compared with what users have; where nothing is live, with what the version was when it was judged."""

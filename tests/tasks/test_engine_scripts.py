@@ -245,10 +245,11 @@ def test_the_answer_is_the_one_that_the_metric_takes() -> None:
 
 
 def test_long_texts_are_kept_where_they_matter() -> None:
-    """The end of a prompt, where the question is; both ends of an answer, where the conclusion is."""
-    sample = generated("begin" + "x" * 5000 + "end", "shots" * 1000 + "Question?")
+    """At both ends: template and question of a prompt, beginning and conclusion of an answer."""
+    sample = generated("begin" + "x" * 5000 + "end", "<system>" + "shots" * 1000 + "Question?")
     found = load_engine("evaluate_lm_eval").sample_of("facts", sample)
     assert len(found["prompt"]) == 2000
+    assert found["prompt"].startswith("<system>")
     assert found["prompt"].endswith("Question?")
     assert len(found["answer"]) == 500
     assert found["answer"].startswith("begin")

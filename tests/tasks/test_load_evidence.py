@@ -19,7 +19,7 @@ from registry.errors import GateFailed, HeadgateError, Inconclusive, Infrastruct
 from registry.evidence import list_evidence
 from registry.predicates import LOAD as KIND
 from tasks.load_memory import check_memory, memory_of
-from tasks.record import record_load
+from tasks.record import load_borne, record_load, show_borne
 from tasks.run import open_run
 from tasks.workplace import Workplace
 from tests.simulators.load import LOAD, Behaviour, report
@@ -40,7 +40,7 @@ def place(at: TinyHome, monkeypatch: pytest.MonkeyPatch) -> Iterator[Workplace]:
 
 
 def test_a_load_that_was_borne_is_evidence_on_the_release(at: TinyHome, place: Workplace) -> None:
-    """Signed, with the medians of every step, and once."""
+    """Signed, with the medians of every step, and once; a later page draws the same of it."""
     seen = report(Behaviour(), Behaviour())
     verdict = judge_load(LOAD, seen, "source")
     for _ in range(2):
@@ -51,6 +51,13 @@ def test_a_load_that_was_borne_is_evidence_on_the_release(at: TinyHome, place: W
     page = (place.run.directory / "gate.html").read_text()
     assert "TTFT p95, ms" in page
     assert page.count('class="curve candidate"') == page.count('class="curve other"') == 12
+    assert "tokens per second and accelerator." in page
+    said = load_borne(place, RELEASE, LOAD, None)
+    assert said
+    show_borne(place, PAGE, LOAD, said)
+    again = (place.run.directory / "gate.html").read_text()
+    assert again.partition("<svg")[2].partition("<ul>")[0] == page.partition("<svg")[2].partition("<ul>")[0]
+    assert "This load was borne before, in the run run, and was not asked again." in again
 
 
 @pytest.mark.parametrize(
@@ -59,6 +66,9 @@ def test_a_load_that_was_borne_is_evidence_on_the_release(at: TinyHome, place: W
         (Outcome.FAIL, FailureClass.MODEL, GateFailed),
         (Outcome.FAIL, FailureClass.CONFIG, UsageError),
         (Outcome.INCONCLUSIVE, None, Inconclusive),
+        (Outcome.INCONCLUSIVE, FailureClass.CONFIG, Inconclusive),
+        (Outcome.INCONCLUSIVE, FailureClass.MODEL, Inconclusive),
+        (Outcome.ERROR, FailureClass.CONFIG, UsageError),
         (Outcome.ERROR, FailureClass.INFRA, InfrastructureError),
     ],
 )
@@ -69,7 +79,7 @@ def test_whatever_else_it_came_to_stops_the_release(
     failure: FailureClass | None,
     error: type[HeadgateError],
 ) -> None:
-    """By whose fault it is; the evidence is kept all the same."""
+    """By whose fault it is, if anybody can tell; the evidence is kept all the same."""
     said = Finding(name="alive", outcome=outcome, message="it fell over", failure_class=failure)
     with pytest.raises(error, match=r"load gate said .*it fell over"):
         record_load(place, PAGE, SERVE, LOAD, None, LoadReport(()), Verdict.of([said]))

@@ -92,15 +92,35 @@ def worst(verdict: Verdict) -> set[tuple[str, Outcome, FailureClass | None]]:
 
 @pytest.mark.usefixtures("simulated")
 class TestSimulatedGenerator:
-    def test_two_servers_that_cope_take_turns_and_pass(self, place: Workplace, serve: Serve) -> None:
-        """Who goes first changes by repeat, each side bears every step, and memory is recorded."""
-        report, verdict = judged(place, serve("candidate"), serve("source"))
+    def test_two_servers_that_cope_take_turns_and_pass(
+        self, place: Workplace, serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Who goes first changes by repeat, each side bears every step, and memory is recorded if told."""
+        candidate, source = serve("candidate"), serve("source")
+        driver = tmp_path / "nvidia-smi"
+        driver.write_text(f"#!/bin/sh\nprintf '{candidate.group}, 1000\\n{candidate.group}, 24\\n7, 9\\n'\n")
+        driver.chmod(0o755)
+        monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+        report, verdict = judged(place, candidate, source)
         assert verdict.passed, verdict.reasons()
         asked = [trial.run.side for trial in report.trials if trial.run.step == "1x"]
         assert asked == ["candidate", "source", "source", "candidate", "candidate", "source"]
         assert len(report.trials) == 2 * 4 * 3
         assert all(size > 1 << 20 for size in report.memory.values())
         assert report.memory.keys() == {"candidate", "source"}
+        assert report.gpu_memory == {"candidate": 1 << 30}
+
+    def test_an_unbatched_server_that_hangs_ends_no_load_test(
+        self, place: Workplace, serve: Serve, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Nobody judges it: what the others bore counts, and the gain of batching is not told."""
+        monkeypatch.setattr("tasks.load_test.patience", lambda _load: 2.0)
+        sides = {name: serve(name) for name in ("candidate", "source")}
+        hanging = serve("unbatched", "--hang-after", "3")
+        report = measure_load(place, {**sides, "unbatched": hanging}, LOAD)
+        assert "had not answered everything" in report.lost["unbatched"]
+        assert judge_load(LOAD, report, "source").passed
+        assert not report.of("unbatched", "1x")
 
     def test_a_candidate_that_dies_under_load_is_rejected(self, place: Workplace, serve: Serve) -> None:
         """The baseline bears the same load: it is the candidate's own fault."""

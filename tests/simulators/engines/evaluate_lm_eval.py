@@ -37,7 +37,8 @@ def main() -> None:
         samples: list[dict[str, object]] = []
         for task, doc_ids in look.items():
             rows = _named_rows(request, task) or _rows(Path(request["tasks_dir"]) / f"{task}.yaml")
-            samples += [_sample(task, i, rows[i], accuracy) for i in doc_ids]
+            prompt = _prompt(request, task)
+            samples += [_sample(task, i, rows[i], prompt, accuracy) for i in doc_ids]
         path = Path(request["looks_dir"]) / f"{number:04}.json"
         path.write_text(json.dumps({"samples": samples}))
         texts = path.with_suffix(".texts.gz")
@@ -67,16 +68,22 @@ def _rows(task_file: Path) -> list[str]:
     return Path(dataset[1]).read_text().splitlines()
 
 
-def _sample(task: str, number: int, row: str, accuracy: float) -> dict[str, object]:
-    digest = hashlib.sha256(row.encode()).hexdigest()
+def _prompt(request: dict[str, Any], task: str) -> str:
+    """What every item is asked with: in a chat, by a template that knows one message and nothing else."""
+    template = request["chat_template"] if task in request["chat"] else None
+    return (template or "{{ messages[0].content }}").replace("{{ messages[0].content }}", "What is it?")
+
+
+def _sample(task: str, number: int, row: str, prompt: str, accuracy: float) -> dict[str, object]:
+    digest, asked = (hashlib.sha256(text.encode()).hexdigest() for text in (row, row + prompt))
     value = float(int(digest[:8], 16) / 2**32 < accuracy)
-    return {"task": task, "doc_id": number, "doc_hash": digest, "prompt_hash": digest, "value": value}
+    place = {"task": task, "doc_id": number, "doc_hash": digest, "prompt_hash": asked}
+    return {**place, "value": value, "prompt": prompt}
 
 
 def _text(sample: dict[str, object]) -> str:
-    place = {"task": sample["task"], "doc_id": sample["doc_id"]}
-    answer = "right" if sample["value"] else "<b>wrong</b>"
-    return json.dumps({**place, "prompt": "What is it?", "answer": answer})
+    place = {name: sample[name] for name in ("task", "doc_id", "prompt")}
+    return json.dumps({**place, "answer": "right" if sample["value"] else "<b>wrong</b>"})
 
 
 main()
