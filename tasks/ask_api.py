@@ -8,7 +8,7 @@ as another model may answer behind the same name.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -106,37 +106,39 @@ class _Asking:
     looks: int
 
     def asked(self) -> Asked:
-        """What is kept, and what was missing of it."""
+        """What is kept, and what was missing of it as far as it could be asked."""
         asked = self._known()
-        folder = Path(tempfile.mkdtemp(prefix=f"{_STAGE}-", dir=self.place.run.directory))
 
         def heard(line: Mapping[str, Any]) -> None:
             nonlocal asked
-            asked = replace(asked, ranked=tuple(line["ranked"])) if "ranked" in line else asked
+            if "ranked" in line:
+                asked = replace(asked, ranked=tuple(line["ranked"]))
             if "look" in line:
                 asked = self._after(asked, line)
                 self.place.keep(_STAGE, self._inputs, asked.to_json())
 
-        if asked.report.looks >= self.looks:
-            return asked
         try:
-            key = api_key(self.place.env, self.api)
-            secrets = {_ENGINES_KEY: key} if key else {}
-            request = self._request(folder, asked.report.looks)
-            run_engine(
-                ENGINE,
-                request,
-                self.place.run,
-                timeout=_TIMEOUT,
-                stage=_STAGE,
-                heard=heard,
-                secrets=secrets,
-            )
+            if asked.report.looks < self.looks:
+                self._ask(asked.report.looks, heard)
         except HeadgateError as problem:
             return replace(asked, failure=one_line(problem.problem, _SHOWN))
         return asked
 
-    def _request(self, folder: Path, looks: int) -> dict[str, Any]:
+    def _ask(self, looks: int, heard: Callable[[Mapping[str, Any]], None]) -> None:
+        """Ask what comes after so many looks."""
+        key = api_key(self.place.env, self.api)
+        run_engine(
+            ENGINE,
+            self._request(looks),
+            self.place.run,
+            timeout=_TIMEOUT,
+            stage=_STAGE,
+            heard=heard,
+            secrets={_ENGINES_KEY: key} if key else {},
+        )
+
+    def _request(self, looks: int) -> dict[str, Any]:
+        folder = Path(tempfile.mkdtemp(prefix=f"{_STAGE}-", dir=self.place.run.directory))
         return {
             "api": True,
             "base_url": f"{self.api.url.rstrip('/')}/chat/completions",

@@ -157,7 +157,7 @@ def test_a_key_that_is_not_there_is_told_first(
 def test_the_key_may_be_a_prefect_secret(place: Project, chat: Chat, monkeypatch: pytest.MonkeyPatch) -> None:
     """By the block's name; and an API without a key is sent none."""
     monkeypatch.delenv("FRONTIER_API_KEY")
-    Secret(value=f"{KEY}\n").save("frontier-key", overwrite=True)  # type: ignore[arg-type]
+    Secret(value=f"{KEY}\n").save("frontier-key", overwrite=True)
     with serving_chat(chat) as url:
         result = released(place, **beside(url, key_env="", key_secret="frontier-key"))
         assert facts(place, result["version"])[0]["failure"] == ""
@@ -171,8 +171,7 @@ def test_a_task_that_ranks_is_not_comparable(place: Project, chat: Chat) -> None
     rows = [json.dumps({"q": f"item {n}", "c": [str(n), "x"], "a": str(n)}) for n in range(ITEMS)]
     (place.folder / "choices.jsonl").write_text("\n".join(rows))
     ranks = {"name": "ranks", "dataset": "choices.jsonl", "kind": "choices", "choices": "c", "metric": "acc"}
-    ranks["chance"] = 0.5
-    suite["tasks"].append({**suite["tasks"][0], **ranks})
+    suite["tasks"].append({**suite["tasks"][0], **ranks, "chance": 0.5})
     (place.folder / "suite.yaml").write_text(yaml.safe_dump(suite))
     with serving_chat(chat) as url:
         result = released(place, **beside(url))
