@@ -11,10 +11,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
+from eval_suites.beside import Beside
 from eval_suites.drift import Drift
 from eval_suites.flips import TaskFlips
 from eval_suites.gate_page_curves import Histogram, LoadCurves
-from eval_suites.gate_page_intervals import intervals_of
+from eval_suites.gate_page_intervals import beside_of, intervals_of
 from eval_suites.gate_page_scale import Scale
 from eval_suites.gate_report import next_step
 from judging.verdict import Outcome, Verdict
@@ -60,6 +61,7 @@ class GatePage:
     items: Mapping[str, int] = field(default_factory=dict)
     flips: tuple[TaskFlips, ...] = ()
     drift: Drift | None = None
+    beside: tuple[Beside, ...] = ()
     kl: Histogram | None = None
     load: tuple[LoadCurves, ...] = ()
     load_notes: tuple[str, ...] = ()
@@ -94,6 +96,7 @@ def render(page: GatePage) -> str:
         next_step=_next_step(verdict),
         intervals=intervals,
         floors=floors,
+        beside=[(api, beside_of(api)) for api in page.beside],
         symbols=SYMBOLS,
         points=_points,
         signed_tick=Scale.signed,

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from eval_suites.beside import Beside
 from eval_suites.comparison import CANDIDATE, FLOOR, describe
 from eval_suites.gate_page_scale import Scale, scale_over
 from judging.verdict import Finding, Interval, Outcome
@@ -65,6 +66,13 @@ def intervals_of(findings: Sequence[Finding], items: Mapping[str, int]) -> tuple
     floors = [row for row in rows if row.against == FLOOR]
     differences = [row for row in rows if row.against != FLOOR]
     return _shared(differences, has_zero=True), _shared(floors, has_zero=False)
+
+
+def beside_of(api: Beside) -> Intervals:
+    """The scale of the differences to an API: of no findings, so that nobody takes them for judged."""
+    found = [task.difference for task in api.tasks if task.difference]
+    ends = [100 * end for reach in found for end in (reach.lower, reach.upper)]
+    return Intervals((), scale_over([0.0, *ends]), has_zero=True)
 
 
 def _shared(rows: Sequence[Row], *, has_zero: bool) -> Intervals:

@@ -5,8 +5,9 @@ Only words what the verdict holds; used for the run's artifact and its report.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
+from eval_suites.beside import Beside, TaskBeside
 from eval_suites.comparison import CANDIDATE, FLOOR, describe, percent
 from eval_suites.suite import Suite
 from judging.verdict import FailureClass, Finding, Outcome, Verdict
@@ -24,11 +25,17 @@ _NEXT = {
 }
 _MORE = "Next: give the gate more to judge by; its findings say of what."
 _COLUMNS = ("Task", "Against", "Outcome", "Baseline", "Candidate", "Difference", "Margin", "What was seen")
+_BESIDE = ("Task", "Items", "Its score", "Candidate", "Candidate better by, points", "What was seen")
 
 
-def to_markdown(suite: Suite, verdict: Verdict) -> str:
-    """The gate report; one table row per finding, with bounds and flips in its last column."""
-    return "\n".join([*_head(suite, verdict), "", *_table(suite, verdict), "", *_how_to_read(suite), ""])
+def to_markdown(suite: Suite, verdict: Verdict, beside: Sequence[Beside] = ()) -> str:
+    """The gate report; one table row per finding, with bounds and flips in its last column.
+
+    APIs that were asked ``beside`` come last: they are no findings.
+    """
+    shown = [line for api in beside for line in ("", *_beside(api))]
+    head, table = _head(suite, verdict), _table(suite, verdict)
+    return "\n".join([*head, "", *table, "", *_how_to_read(suite), *shown, ""])
 
 
 def next_step(verdict: Verdict) -> str:
@@ -60,6 +67,32 @@ def _how_to_read(suite: Suite) -> Iterator[str]:
         " is the other way round. The bounds hold for all looks together, so a task is asked no more items"
         " than it takes to decide."
     )
+
+
+def _beside(api: Beside) -> Iterator[str]:
+    yield f"## Beside {api.name}: for comparison, not judged"
+    yield ""
+    yield _cell(f"{', '.join(api.asked)}.")
+    if api.failure:
+        yield _cell(f"It could not be asked{' to the end' if api.is_partial else ''}: {api.failure}")
+    yield ""
+    yield _row(_BESIDE)
+    yield _row("---" for _ in _BESIDE)
+    for task in api.tasks:
+        yield _row(_beside_cells(task))
+
+
+def _beside_cells(task: TaskBeside) -> Iterator[str]:
+    yield task.task
+    if task.score is None or task.difference is None:
+        yield from ("-", "-", "-", "-", task.note)
+        return
+    score, difference = task.score, task.difference
+    yield f"{score.samples}"
+    yield f"{percent(score.estimate)} ({percent(score.lower)} to {percent(score.upper)})"
+    yield _percent(task.candidate)
+    yield f"{100 * difference.estimate:+.2f}"
+    yield f"one-sided bounds {100 * difference.lower:+.2f} and {100 * difference.upper:+.2f}"
 
 
 def _cells(suite: Suite, finding: Finding) -> Iterator[str]:

@@ -12,12 +12,13 @@ from eval_suites.suite_spec import STRICT_SUFFIX, Profile
 from flows.candidate import Candidate, Inputs, live
 from flows.spec import Evaluate, Gates
 from flows.spec_gates import Fidelity
-from flows.translate import limits_of
+from flows.translate import apis_of, limits_of
 from registry.counting import Case, suite_of
 from registry.digest import Digest
 from registry.errors import UsageError
 from registry.predicates import FIDELITY, LOAD, QUALITY
 from registry.version import ModelVersion, release_digest
+from tasks.ask_api import check_keys
 from tasks.fetch import source_of
 from tasks.judged_before import case_of
 from tasks.keep_weights import weights_of
@@ -72,6 +73,7 @@ def prepare_question(
     case = case_of(place, version)
     chosen = gates or gates_behind(case, suite)
     evaluate = chosen.evaluate.model_copy(update={"suite": suite} if suite else {})
+    check_keys(place, apis_of(evaluate))
     opened = open_suite(place, evaluate.suite, evaluate.allow_code).under(evaluate.profile)
     if not gates and not suite:
         _refuse_other(case, opened)

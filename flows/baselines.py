@@ -1,15 +1,21 @@
-"""What a candidate is compared with, measured: its unquantized source, and what is live or was before."""
+"""What a candidate is compared with, measured: its unquantized source, and what is live or was before.
+
+And what it is shown beside, without being judged by it: APIs.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from eval_suites.beside import Beside
 from eval_suites.comparison import SOURCE
 from eval_suites.report import EvalReport
 from flows.candidate import Candidate, Inputs
+from flows.translate import apis_of
 from registry.manifests import load_manifest
 from registry.version import ModelVersion
+from tasks.ask_api import ask_api
 from tasks.evaluate import Measured, evaluate, report_of
 from tasks.serving import Served
 from tasks.workplace import Workplace
@@ -87,3 +93,9 @@ def ask_live_more(place: Workplace, inputs: Inputs, live: Live, scored: EvalRepo
 
 def _same_runtime(inputs: Inputs, version: ModelVersion) -> bool:
     return version.runtime == inputs.installed.runtime.digest
+
+
+def ask_apis(place: Workplace, inputs: Inputs, scored: EvalReport) -> tuple[Beside, ...]:
+    """What each API of the spec scored in what the candidate was asked, or why it did not."""
+    evaluate = inputs.gates.evaluate
+    return tuple(ask_api(place, api, inputs.suite, evaluate.seed, scored) for api in apis_of(evaluate))

@@ -8,12 +8,13 @@ from dataclasses import dataclass, replace
 from eval_suites.suite import Suite
 from flows.promote import target_of
 from flows.spec import Gates, ReleaseSpec
-from flows.translate import checked_recipes, plan_of, refuse_same, serve_config_of
+from flows.translate import apis_of, checked_recipes, plan_of, refuse_same, serve_config_of
 from registry.alias_log import get_aliases
 from registry.digest import Digest
 from registry.manifest import Manifest
 from registry.publish import get_version
 from registry.version import ModelVersion, ServeConfig, release_digest
+from tasks.ask_api import check_keys
 from tasks.calibration import calibration_file
 from tasks.fetch import Origin, fetch
 from tasks.named_tasks import open_suite
@@ -73,6 +74,7 @@ def prepare(place: Workplace, spec: ReleaseSpec) -> Inputs:
     for recipe in (r for r in recipes if r.calibration.startswith("hf://")):  # told before the model has come
         calibration_file(place, recipe.calibration, recipe.samples, model.token_secret)
     evaluate = spec.evaluate
+    check_keys(place, apis_of(evaluate))
     suite = open_suite(place, evaluate.suite, evaluate.allow_code, model.token_secret).under(evaluate.profile)
     source = fetch(place, model.uri, model.revision or "main", model.licences, model.token_secret)
     record_fetch(place, source)

@@ -21,7 +21,7 @@ from eval_suites.load_report import LoadReport
 from eval_suites.plan import Plan, plan_of
 from eval_suites.probe_texts import probe_texts, texts_digest
 from eval_suites.report import EvalReport
-from flows.baselines import ask_live_more, is_quantized, measure_live, measure_source
+from flows.baselines import ask_apis, ask_live_more, is_quantized, measure_live, measure_source
 from flows.candidate import Candidate, Inputs
 from flows.load import LoadGate, load_gate
 from flows.translate import limits_of
@@ -169,7 +169,8 @@ def judge_quality(
     keep_report(place, gates.candidate.release, inputs.suite, inputs.gates.evaluate.seed, scored)
     flips = flips_behind(inputs.suite, verdict, plan, scored, reports)
     drift = drift_behind(place.home, verdict, plan, scored, reports)
-    page = replace(page, flips=with_texts(place.home, flips, scored, reports), drift=drift)
+    beside = ask_apis(place, inputs, scored) if verdict.passed else ()
+    page = replace(page, flips=with_texts(place.home, flips, scored, reports), drift=drift, beside=beside)
     told = drift.told(verdict) if drift else verdict
     return record_quality(place, page, inputs.suite, inputs.gates.evaluate.seed, told)
 

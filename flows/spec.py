@@ -23,7 +23,7 @@ from pydantic import (
 from eval_suites.load_spec import LoadSpec
 from eval_suites.suite_code import CodeDigest
 from eval_suites.suite_spec import Profile
-from flows.spec_gates import Fidelity, Scan, Section
+from flows.spec_gates import Compare, Fidelity, Scan, Section
 from registry.validation import explain, read_yaml
 from tasks.source_address import ADDRESS, FORMS, anchored, scheme_of
 
@@ -177,6 +177,7 @@ class Evaluate(Section):
     fidelity: Fidelity | None = Field(
         Fidelity(), description="before the suite: quantized weights against their source, token by token"
     )
+    compare: Compare = Field((), description="APIs to ask the same, once it passed; shown beside it")
 
 
 class Runtime(StrEnum):

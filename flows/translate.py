@@ -9,11 +9,12 @@ from typing import Any
 
 from eval_suites.fidelity import Limits
 from fleet.plan import RolloutPlan
-from flows.spec import Quantize, QuantizeEngine, Rollout, Serve
+from flows.spec import Evaluate, Quantize, QuantizeEngine, Rollout, Serve
 from flows.spec_gates import Fidelity, Scan
 from images import scan_policy, scan_report
 from registry.errors import UsageError
 from registry.version import ServeConfig
+from tasks.ask_api import Api
 from tasks.calibration import check_calibration
 from tasks.engine_choice import check_recipe
 from tasks.recipe import GROUPED, METHODS, Recipe
@@ -122,3 +123,8 @@ def _text(path: str | None) -> str | None:
             why=str(error),
             next_step="correct serve.chat_template in the spec",
         ) from error
+
+
+def apis_of(evaluate: Evaluate) -> list[Api]:
+    """The APIs that a candidate is shown beside."""
+    return [Api(**section.model_dump()) for section in evaluate.compare]

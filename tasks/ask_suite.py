@@ -25,6 +25,7 @@ from tasks.workplace import Workplace
 
 ENGINE = "evaluate_lm_eval"
 REQUESTS = {"num_concurrent": 4, "batch_size": 32}  # keeps vLLM's batches full on two cores
+ENOUGH = "enough"
 _TIMEOUT = 6 * 3600.0  # seconds
 
 
@@ -44,7 +45,7 @@ def ask_suite(
     """
     report("evaluate", f"{served.who}: suite {suite.name}", 0.0)
     folder = Path(tempfile.mkdtemp(prefix="suite-", dir=place.run.directory))
-    enough, plan = folder / "enough", plan_of(suite, seed)
+    plan = plan_of(suite, seed)
 
     def heard(line: Mapping[str, Any]) -> None:
         nonlocal so_far
@@ -53,33 +54,44 @@ def ask_suite(
             if not is_complete(suite, plan, so_far):
                 raise _gap(place, served, suite)
             if looked(so_far):
-                enough.touch()
+                (folder / ENOUGH).touch()
 
     request = {
         "base_url": f"{endpoint.base_url}/v1/completions",
         "model": endpoint.model,
         "tokenizer_dir": str(endpoint.folder),
-        "tasks_dir": str(_write_tasks(folder / "tasks", suite)),
-        "named": [
-            named_request(task.spec, task.dataset) for task in suite.tasks if isinstance(task.spec, NamedTask)
-        ],
-        "chat": [task.name for task in suite.tasks if task.spec.chat],
         "chat_template": served.serve.chat_template,
         "looks": plan.looks[so_far.looks :],
-        "looks_dir": str(folder),
-        "enough": str(enough),
         "max_length": served.serve.max_model_len,
-        **REQUESTS,
-        "seed": seed,
+        **suite_request(folder, suite, seed),
     }
     run_engine(ENGINE, request, place.run, timeout=_TIMEOUT, stage="evaluate", heard=heard)
     return so_far
 
 
-def _read_look(place: Workplace, line: Mapping[str, Any]) -> EvalReport:
+def suite_request(folder: Path, suite: Suite, seed: int) -> dict[str, Any]:
+    """What the engine is told whoever is asked: the suite, and the folder to leave its looks in."""
+    return {
+        "tasks_dir": str(_write_tasks(folder / "tasks", suite)),
+        "named": [
+            named_request(task.spec, task.dataset) for task in suite.tasks if isinstance(task.spec, NamedTask)
+        ],
+        "chat": [task.name for task in suite.tasks if task.spec.chat],
+        "looks_dir": str(folder),
+        "enough": str(folder / ENOUGH),
+        **REQUESTS,
+        "seed": seed,
+    }
+
+
+def read_look(line: Mapping[str, Any]) -> EvalReport:
+    """The scores of the look that the engine has spoken of; raises InfrastructureError for another form."""
     found = json.loads(Path(str(line["look"])).read_text(encoding="utf-8"))
-    look = EvalReport.from_engine({**found, "looks": 1})
-    return replace(look, texts=(keep_texts(place.home, Path(str(line["texts"]))),))
+    return EvalReport.from_engine({**found, "looks": 1})
+
+
+def _read_look(place: Workplace, line: Mapping[str, Any]) -> EvalReport:
+    return replace(read_look(line), texts=(keep_texts(place.home, Path(str(line["texts"]))),))
 
 
 def _gap(place: Workplace, served: Served, suite: Suite) -> InfrastructureError:

@@ -12,6 +12,7 @@ import re
 import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from registry.digest import Digest
@@ -45,11 +46,13 @@ def run_engine(
     timeout: float,
     stage: str,
     heard: Callable[[Mapping[str, Any]], None] = lambda _line: None,
+    secrets: Mapping[str, str] = MappingProxyType({}),
 ) -> dict[str, Any]:
     """The engine's result; ``timeout`` in seconds is for its work, not for making its environment.
 
-    ``heard`` is given what it says on the way beside its progress; what that raises ends the engine. Raises
-    UsageError (the request), Refused (the model), InfrastructureError, or TimedOut.
+    ``heard`` is given what it says on the way beside its progress; what that raises ends the engine.
+    ``secrets`` are variables that it alone gets, named as ``tasks.redact`` knows them. Raises UsageError
+    (the request), Refused (the model), InfrastructureError, or TimedOut.
     """
     python = prepare(name, run, stage=stage)
     folder = Path(tempfile.mkdtemp(prefix=f"{name}-", dir=run.directory))
@@ -60,7 +63,7 @@ def run_engine(
             log=listener(progress_of(stage), heard),
             log_file=run.log_file(stage),
             timeout=timeout,
-            env=without_secrets(engine_variables(os.environ)),
+            env={**without_secrets(engine_variables(os.environ)), **secrets},
         )
     except ProcessFailed as failure:
         raise read_failure(folder / "result.json") or failure from None

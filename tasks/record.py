@@ -43,8 +43,10 @@ def record_quality(place: Workplace, page: GatePage, suite: Suite, seed: int, ve
     """Keep the gate's verdict, report and page; unless it passed, raises the error of its outcome."""
     page = page.after(QUALITY, verdict)
     shown = write_gate_page(place, page)
-    write_report(place, "gate-report", f"{to_markdown(suite, verdict)}\nWith every flip: `{shown}`\n")
-    facts = {"suite": suite.name, "suite_digest": str(suite.digest), "seed": seed}
+    text = to_markdown(suite, verdict, page.beside)
+    write_report(place, "gate-report", f"{text}\nWith every flip: `{shown}`\n")
+    beside = {"beside": [api.to_json() for api in page.beside]} if page.beside else {}
+    facts = {"suite": suite.name, "suite_digest": str(suite.digest), "seed": seed, **beside}
     record_once(place, QUALITY, page.release, verdict, facts)
     if not verdict.passed:
         raise _refusal("the quality gate", verdict, f"open {shown}")

@@ -23,9 +23,14 @@ _SHAPES = (
 )
 
 
+def is_secret_name(name: str) -> bool:
+    """Whether a variable of this name is taken for a secret: kept from servers, and out of logs."""
+    return bool(_SECRET_NAME.search(name))
+
+
 def without_secrets(env: Mapping[str, str]) -> dict[str, str]:
     """The environment without variables named like secrets: for daemons, which need none and live long."""
-    return {name: value for name, value in env.items() if not _SECRET_NAME.search(name)}
+    return {name: value for name, value in env.items() if not is_secret_name(name)}
 
 
 @dataclass(frozen=True)
@@ -37,7 +42,7 @@ class Redactor:
     @classmethod
     def of_environment(cls, env: Mapping[str, str]) -> Redactor:
         """A redactor for the values of all variables named like secrets."""
-        values = (value for name, value in env.items() if _SECRET_NAME.search(name))
+        values = (value for name, value in env.items() if is_secret_name(name))
         # A key file in a variable has many lines, and logs are read line by line.
         lines = {line.strip() for value in values for line in value.splitlines()}
         return cls(tuple(sorted((s for s in lines if len(s) >= _SHORTEST), key=len, reverse=True)))

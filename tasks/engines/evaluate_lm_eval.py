@@ -13,6 +13,11 @@ with its samples is in ``looks_dir``, and one with their texts (gzip of a JSON o
 ``{"look": PATH, "texts": PATH}`` says so. Once the file ``enough`` is there, no other look begins. Result:
 versions, and how many looks there were. The model runs in the server alone, so what is judged is what is
 served; judging is the gate's.
+
+With ``api``, ``base_url`` is of any OpenAI-compatible API's /v1/chat/completions (``chat_api``), and neither a
+tokenizer, nor its template, nor ``max_length`` is there. A prompt that is no chat is one message of a user. Only
+what generates is asked: a line ``{"ranked": [TASK, ...]}`` names the tasks that are left out, because they rank
+answers by likelihood. A line about a look has ``models`` too: the names the answers came under.
 """
 
 from __future__ import annotations
@@ -28,7 +33,9 @@ from collections.abc import Awaitable
 from pathlib import Path
 from typing import Any
 
+from chat_api import ChatApi, take_key
 from engine_protocol import EngineError, progress, serve_request, versions, write_result
+from lm_eval_chat import chat_model, ranked
 from lm_eval_tasks import build, isolate
 
 PACKAGES = ("lm_eval", "transformers")
@@ -39,11 +46,14 @@ LONGEST_PROMPT, LONGEST_ANSWER = 2000, 500  # characters that are kept for peopl
 
 def evaluate(request: dict[str, Any]) -> dict[str, Any]:
     """Ask look after look; raises EngineError."""
-    check_server(request["base_url"])
+    key = take_key()
+    if not request.get("api"):
+        check_server(request["base_url"])
     progress(0.0, "loading the evaluator")
     with tempfile.TemporaryDirectory(prefix="lm-eval-") as scratch:
-        isolate(scratch, request["base_url"])
-        looks = ask_looks(request, Asking(request))
+        addresses = isolate(scratch, request["base_url"])
+        api = ChatApi(request["base_url"], addresses, key) if request.get("api") else None
+        looks = ask_looks(request, Asking(request, api))
     return {"versions": versions(PACKAGES), "looks": looks}
 
 
@@ -59,7 +69,7 @@ def ask_looks(request: dict[str, Any], asking: Asking) -> int:
         found = asking.samples({task: ids for task, ids in look.items() if ids})
         write_texts(texts, found)
         write_result(path, {"samples": [chosen(sample, SCORED) for sample in found]})
-        print(json.dumps({"look": str(path), "texts": str(texts)}), flush=True)
+        print(json.dumps({"look": str(path), "texts": str(texts), **asking.answered_by}), flush=True)
     return len(looks)
 
 
@@ -85,7 +95,7 @@ class Asking:
     ``done`` and ``share`` say where the next look lies in the whole, from 0 to 1.
     """
 
-    def __init__(self, request: dict[str, Any]) -> None:
+    def __init__(self, request: dict[str, Any], api: ChatApi | None = None) -> None:
         from lm_eval.api.registry import get_model
         from lm_eval.models import api_models
         from lm_eval.tasks import TaskManager
@@ -99,16 +109,28 @@ class Asking:
         check_tasks(request, [*self._manager.all_tasks, *self._named])
         self._tasks = self._manager.load(self._manager.all_tasks)["tasks"]
         self._tasks |= {name: build(asked) for name, asked in self._named.items()}
+        self._api = api
+        if api:
+            self._model, self._ranked = chat_model(request, api), ranked(self._tasks)
+            print(json.dumps({"ranked": sorted(self._ranked)}), flush=True)
+            return
+        self._ranked = set()
         self._model = get_model("local-completions").create_from_arg_obj(
             model_arguments(request), {"batch_size": request["batch_size"]}
         )
         use_template(self._model.tokenizer, request)
         check_room(self._tasks, request["max_length"], self._model._max_gen_toks)
 
+    @property
+    def answered_by(self) -> dict[str, list[str]]:
+        """The models that an API says it answered with, so far."""
+        return {"models": sorted(self._api.models)} if self._api else {}
+
     def samples(self, look: dict[str, list[int]]) -> list[dict[str, Any]]:
         """What each of these items scored, with its texts."""
-        chat = {task: ids for task, ids in look.items() if task in self._chat}
-        plain = {task: ids for task, ids in look.items() if task not in self._chat}
+        asked = {task: ids for task, ids in look.items() if task not in self._ranked}
+        chat = {task: ids for task, ids in asked.items() if task in self._chat}
+        plain = {task: ids for task, ids in asked.items() if task not in self._chat}
         return [*self._asked(plain, chat=False), *self._asked(chat, chat=True)]
 
     def _asked(self, look: dict[str, list[int]], *, chat: bool) -> list[dict[str, Any]]:
@@ -124,7 +146,8 @@ class Asking:
             samples={name: sorted(ids) for name, ids in look.items()},
             bootstrap_iters=0,  # no standard errors: the gate pairs items itself
             log_samples=True,
-            apply_chat_template=chat,
+            apply_chat_template=chat or self._api is not None,
+            fewshot_as_multiturn=chat or self._api is None,
             random_seed=self._seed,
             numpy_random_seed=self._seed,
             torch_random_seed=self._seed,

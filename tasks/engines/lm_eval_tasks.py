@@ -24,11 +24,12 @@ _NO_TASK = ("tag", "group", "task_list")  # what a task's file says for lists of
 _NOT_OF_A_FOLDER = ("revision", "trust_remote_code", "token")
 
 
-def isolate(scratch: str, server: str | None = None) -> None:
+def isolate(scratch: str, server: str | None = None) -> list[tuple[str, int]]:
     """Keep lm-eval off the network, off the user's caches, and from sending a key it finds lying about.
 
-    Connections of this process and of those it forks go to the server's address or nowhere. It is no sandbox:
-    a program that they start, or native code with sockets of its own, is only asked to stay offline.
+    Connections of this process and of those it forks go to the server's addresses, which are returned, or
+    nowhere. It is no sandbox: a program that they start, or native code with sockets of its own, is only asked to
+    stay offline. Raises EngineError (infra) for a server whose name has no address.
     """
     os.environ.update(
         HF_HOME=scratch,
@@ -41,23 +42,32 @@ def isolate(scratch: str, server: str | None = None) -> None:
     )
     for name in ("OPENAI_API_KEY", "HF_DATASETS_CACHE", "HF_HUB_CACHE"):
         os.environ.pop(name, None)
-    allowed = _addresses(server) if server else set()
+    allowed = _addresses(server) if server else []
 
     def guard(event: str, arguments: tuple[Any, ...]) -> None:
         if event in ("socket.connect", "socket.sendto", "socket.sendmsg") and not _is_allowed(arguments[1], allowed):
             raise PermissionError(f"the evaluator may not reach {arguments[1]}")
 
     sys.addaudithook(guard)
+    return allowed
 
 
-def _addresses(url: str) -> set[tuple[str, int]]:
+def _addresses(url: str) -> list[tuple[str, int]]:
     parts = urlsplit(url)
     port = parts.port or (443 if parts.scheme == "https" else 80)
-    found = socket.getaddrinfo(parts.hostname, port, type=socket.SOCK_STREAM)
-    return {(str(address[0]), int(address[1])) for *_, address in found}
+    try:
+        found = socket.getaddrinfo(parts.hostname, port, type=socket.SOCK_STREAM)
+    except OSError as error:
+        raise EngineError(
+            "infra",
+            f"The name {parts.hostname} has no address",
+            why=error.strerror or str(error),
+            next_step="check the url, and the network",
+        ) from error
+    return list(dict.fromkeys((str(address[0]), int(address[1])) for *_, address in found))
 
 
-def _is_allowed(address: Any, allowed: set[tuple[str, int]]) -> bool:
+def _is_allowed(address: Any, allowed: list[tuple[str, int]]) -> bool:
     """Addresses that are no tuple are of this machine alone: Unix sockets."""
     return not isinstance(address, tuple) or address[:2] in allowed
 

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from eval_suites.beside import Beside, TaskBeside
 from eval_suites.drift import Drift, Piece, drift_of
 from eval_suites.flips import flips_behind
 from eval_suites.gate_page import GatePage, render
@@ -19,7 +20,7 @@ from eval_suites.plan import plan_of
 from eval_suites.report import EvalReport
 from eval_suites.suite import Suite
 from eval_suites.texts import ItemText
-from judging.verdict import Outcome, Verdict
+from judging.verdict import Interval, Outcome, Verdict
 from registry.digest import Digest
 from tests.simulators.evaluation import SEED, judged, report
 from tests.simulators.history import HOSTILE, finding
@@ -199,6 +200,14 @@ def full(page: GatePage, text: str) -> GatePage:
     drift = Drift(text, text, 0, (Piece(text, text), Piece(text, "y"), Piece("", text)))
     page = replace(page, name=text, kl=histogram_of([0, 1e-3, 0.02, 0.03, 7]), load=(curves,), drift=drift)
     page = replace(page, load_notes=(text,))
+    reach = Interval(estimate=-0.02, lower=-0.04, upper=0.01, samples=600)
+    tasks = (
+        TaskBeside(task=text, score=reach, candidate=0.9, difference=reach),
+        TaskBeside(task="choose", note=text),
+    )
+    seen = {"at": "2026-11-03T00:00:00+00:00", "models": (text + "2",), "tasks": tasks, "failure": text}
+    beside = Beside(name=text, host=text, model=text, **seen)  # type: ignore[arg-type]
+    page = replace(page, beside=(beside,))
     said = with_text(page, text).after("fidelity", Verdict.of([fidelity]))
     return said.after("load", Verdict.of([load])).after(
         "sanity", Verdict.of([finding("layers", message=text)])

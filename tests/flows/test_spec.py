@@ -102,6 +102,46 @@ def test_a_wrong_key_or_value_is_named_by_its_full_path(change: dict[str, Any], 
     assert named in str(caught.value)
 
 
+API = {"name": "frontier", "url": "https://api.example.com/v1", "model": "big-1", "key_env": "API_KEY"}
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"name": "source"}, "compare[0].name: 'source' is what reports call something else"),
+        ({"name": "candidate"}, "compare[0].name"),
+        ({"url": "ftp://api.example.com"}, "compare[0].url: must be https://"),
+        ({"url": "api.example.com/v1"}, "compare[0].url: must be https://"),
+        ({"url": "https://me:hunter22@api.example.com/v1"}, "compare[0].url: must be without a user"),
+        ({"url": "https://api.example.com/v1?key=hunter22"}, "compare[0].url: must be without a user"),
+        ({"url": "https://api.example.com:hunter22/v1"}, "compare[0].url: must be https://"),
+        ({"key_env": "sk-hunter22"}, "compare[0].key_env: must be the name of a variable"),
+        ({"key_env": "FRONTIER"}, "compare[0].key_env: must be the name of a variable that ends with KEY"),
+        ({"key_secret": "frontier"}, "compare[0]: the key is in key_secret or in key_env, not in both"),
+        ({"key": "hunter22"}, "compare[0].key: unknown key; did you mean 'key_"),
+        ({"model": ""}, "compare[0].model"),
+    ],
+)
+def test_an_api_to_compare_with_is_named_well(change: dict[str, str], said: str) -> None:
+    """By its own name, at a plain address, with the key elsewhere; and what may be a key is not repeated."""
+    value = example()
+    value["evaluate"]["compare"] = [API | change]
+    with pytest.raises(UsageError) as caught:
+        parse_spec(value, where="spec.yaml")
+    assert said in str(caught.value)
+    assert "hunter22" not in str(caught.value)
+
+
+def test_apis_have_names_of_their_own() -> None:
+    """Two of one name would be one in a report."""
+    value = example()
+    value["evaluate"]["compare"] = [API, API | {"name": "other", "url": "http://127.0.0.1:8000/v1"}]
+    assert [api.name for api in parse_spec(value, where="spec").evaluate.compare] == ["frontier", "other"]
+    value["evaluate"]["compare"] = [API, API]
+    with pytest.raises(UsageError, match="names are given twice: frontier"):
+        parse_spec(value, where="spec")
+
+
 def test_relative_paths_count_from_the_spec(tmp_path: Path) -> None:
     """Where the command is run does not matter."""
     value = example()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,18 +13,22 @@ from typing import Any
 import pytest
 import yaml
 
+from eval_suites.beside import RANKED
 from eval_suites.report import EvalReport
-from eval_suites.suite import Suite
+from eval_suites.suite import Suite, load_suite
 from eval_suites.suite_spec import NamedTask
 from registry.errors import UsageError
 from registry.version import ServeConfig
+from tasks.ask_api import Api, ask_api
 from tasks.ask_suite import ask_suite
 from tasks.engine_environment import ENGINES, prepare_engine
 from tasks.named_tasks import named_request, open_suite
 from tasks.serving import Endpoint, Served
 from tasks.workplace import Workplace, open_workplace
 from tests.simulators.arc import REPOSITORY, arc_files, arc_hub
+from tests.simulators.chat import Chat, serving_chat
 from tests.simulators.completions import Model, serving_model
+from tests.simulators.evaluation import report
 from tests.simulators.hub import HubSimulator
 from tests.simulators.tiny_llama import VOCABULARY, write_tiny_llama
 
@@ -204,3 +209,38 @@ def test_an_answer_longer_than_the_context_is_told(
     short = served_with(max_model_len=200)
     with pytest.raises(UsageError, match=r"writes up to 256 tokens.*raise serve\.max_model_len"):
         ask(place, suite, tmp_path / "again", model, short)
+
+
+def test_an_api_is_asked_what_it_can_answer(place: Workplace, tmp_path: Path) -> None:
+    """As chats: worked examples of a plain prompt in one message, of a chat in turns; nothing that ranks."""
+    rows = [json.dumps({"q": f"{n} + 1 =", "a": str(n + 1), "c": [str(n + 1), "x"]}) for n in range(12)]
+    (tmp_path / "sums.jsonl").write_text("\n".join(rows))
+    plain = {
+        "name": "plain",
+        "dataset": "sums.jsonl",
+        "kind": "generate",
+        "prompt": "Sum: {{q}}",
+        "answer": "a",
+    }
+    plain |= {"metric": "exact_match", "chance": 0.0, "margin": 0.05, "few_shot": 1}
+    ranks = {**plain, "name": "ranks", "kind": "choices", "choices": "c", "metric": "acc", "chance": 0.5}
+    tasks = [plain, {**plain, "name": "chat", "chat": True}, ranks]
+    (tmp_path / "own.yaml").write_text(yaml.safe_dump({"name": "own", "description": "Own.", "tasks": tasks}))
+    suite = load_suite(tmp_path / "own.yaml")
+    candidate = report(suite, {task.name: {*range(12)} for task in suite.tasks})
+    chat = Chat(answer=lambda messages: f"{int(re.findall('[0-9]+', messages[-1]['content'])[-2]) + 1}\nSo.")
+    with serving_chat(chat) as url:
+        said = ask_api.fn(place, Api("frontier", url, "big-1"), suite, 0, candidate)
+    assert said.failure == ""
+    assert [(task.score.estimate if task.score else task.note) for task in said.tasks] == [1.0, 1.0, RANKED]
+    first, *_, last = sorted(chat.asked, key=lambda body: len(body["messages"]))
+    assert [message["role"] for message in first["messages"]] == ["user"]
+    assert first["messages"][0]["content"].count("Sum: ") == 2
+    assert [message["role"] for message in last["messages"]] == ["user", "assistant", "user"]
+    assert (first["model"], first["temperature"], first["max_tokens"], first["stop"]) == (
+        "big-1",
+        0,
+        32,
+        ["\n"],
+    )
+    assert len(chat.asked) == 24

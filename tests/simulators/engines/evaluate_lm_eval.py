@@ -3,6 +3,7 @@
 # dependencies = []
 # ///
 """Stands in for lm-eval: asks the server once, then scores items by the accuracy the model's config names.
+An API is asked every item.
 
 Items fall the same way for every model: a better model answers a superset of what a worse one does.
 """
@@ -18,10 +19,16 @@ import time
 import urllib.request
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
+
+from chat_api import ChatApi, take_key
+from engine_protocol import serve_request
 
 
 def main() -> None:
     request = json.loads(Path(sys.argv[1]).read_text())
+    if request.get("api"):
+        sys.exit(serve_request(asked_of_api))
     body = json.dumps({"model": request["model"], "prompt": "Hello", "max_tokens": 1}).encode()
     ask = urllib.request.Request(request["base_url"], body, {"Content-Type": "application/json"})
     urllib.request.urlopen(ask, timeout=10).close()
@@ -45,6 +52,32 @@ def main() -> None:
         texts.write_bytes(gzip.compress("\n".join(map(_text, samples)).encode(), mtime=0))
         print(json.dumps({"look": str(path), "texts": str(texts)}), flush=True)
     Path(sys.argv[2]).write_text(json.dumps({"ok": True, "versions": {"simulated-eval": "1"}}))
+
+
+def asked_of_api(request: dict[str, Any]) -> dict[str, Any]:
+    """Ask the API each item of the tasks that generate, through the client that the real engine has."""
+    url = urlsplit(request["base_url"])
+    api = ChatApi(request["base_url"], [(str(url.hostname), int(url.port or 80))], take_key(), pause=0.01)
+    files = {path.stem: path for path in Path(request["tasks_dir"]).glob("*.yaml")}
+    ranked = sorted(name for name, path in files.items() if "multiple_choice" in path.read_text())
+    print(json.dumps({"ranked": ranked}), flush=True)
+    for number, look in enumerate(request["looks"]):
+        samples = []
+        for task in sorted(look.keys() - {*ranked}):
+            rows = _rows(files[task])
+            samples += [_answered(api, request["model"], task, i, rows[i]) for i in look[task]]
+        path = Path(request["looks_dir"]) / f"{number:04}.json"
+        path.write_text(json.dumps({"samples": samples}))
+        print(json.dumps({"look": str(path), "models": sorted(api.models)}), flush=True)
+    return {"versions": {"simulated-eval": "1"}}
+
+
+def _answered(api: ChatApi, model: str, task: str, number: int, row: str) -> dict[str, object]:
+    said = json.loads(row)
+    answer = api.answer({"model": model, "messages": [{"role": "user", "content": said["q"]}]})
+    digest = hashlib.sha256(row.encode()).hexdigest()
+    hashes = {"doc_hash": digest, "prompt_hash": f"chat {digest}"}
+    return {"task": task, "doc_id": number, **hashes, "value": float(answer == said["a"])}
 
 
 def _lost(config: dict[str, Any], simulate: dict[str, Any]) -> float:

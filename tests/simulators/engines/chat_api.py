@@ -1,0 +1,1 @@
+../../../tasks/engines/chat_api.py
