@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from eval_suites.comparison import CANDIDATE, FLOOR, describe, percent
+from eval_suites.comparison import CANDIDATE, FLOOR, REVIEW, describe, percent
 from eval_suites.suite import Suite
 from judging.verdict import FailureClass, Finding, Outcome, Verdict
 
@@ -66,7 +66,7 @@ def _cells(suite: Suite, finding: Finding) -> Iterator[str]:
     against, _, task = finding.name.partition("/")
     lower = any(t.name == task and not t.spec.higher_is_better for t in suite.tasks)
     yield f"{task} (less is better)" if lower else task
-    yield {CANDIDATE: "-", FLOOR: "its floor"}.get(against, against)
+    yield {CANDIDATE: "-", FLOOR: "its floor", REVIEW: "its reviews"}.get(against, against)
     yield f"**{finding.outcome}**"
     yield _percent(finding.baseline)
     yield _percent(finding.candidate)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from eval_suites.reviews import Reviews, read_reviews
 from eval_suites.suite import Suite
 from flows.promote import target_of
 from flows.spec import Gates, ReleaseSpec
@@ -36,6 +37,7 @@ class Inputs:
     gpu_class: str
     gates: Gates
     suite: Suite
+    reviews: Reviews
     serve: ServeConfig
     source: Origin
     installed: Installed
@@ -74,6 +76,7 @@ def prepare(place: Workplace, spec: ReleaseSpec) -> Inputs:
         calibration_file(place, recipe.calibration, recipe.samples, model.token_secret)
     evaluate = spec.evaluate
     suite = open_suite(place, evaluate.suite, evaluate.allow_code, model.token_secret).under(evaluate.profile)
+    reviews = read_reviews(evaluate.reviews, suite)
     source = fetch(place, model.uri, model.revision or "main", model.licences, model.token_secret)
     record_fetch(place, source)
     _check_fit(place, source.manifest, recipes, gpu_class)
@@ -82,6 +85,7 @@ def prepare(place: Workplace, spec: ReleaseSpec) -> Inputs:
         gpu_class,
         spec.gates,
         suite,
+        reviews,
         serve,
         source,
         install_runtime(place),

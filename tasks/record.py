@@ -16,6 +16,7 @@ from eval_suites.gate_report import to_markdown
 from eval_suites.load_curves import curves_of
 from eval_suites.load_report import LoadReport
 from eval_suites.load_spec import LoadSpec
+from eval_suites.reviews import Reviews
 from eval_suites.sanity_layers import OTHER_TENSORS
 from eval_suites.suite import Suite
 from judging.verdict import FailureClass, Outcome, Verdict
@@ -39,19 +40,30 @@ def check_means(place: Workplace) -> None:
     check_mover(place.trust, key_id)
 
 
-def record_quality(place: Workplace, page: GatePage, suite: Suite, seed: int, verdict: Verdict) -> GatePage:
-    """Keep the gate's verdict, report and page; unless it passed, raises the error of its outcome."""
+def record_quality(
+    place: Workplace,
+    page: GatePage,
+    suite: Suite,
+    seed: int,
+    verdict: Verdict,
+    reviews: Reviews,
+    first: str = "",
+) -> GatePage:
+    """Keep the gate's verdict, report and page; unless it passed, raises the error of its outcome.
+
+    ``first`` is what a person has to do before anything else, if there is something.
+    """
     page = page.after(QUALITY, verdict)
     shown = write_gate_page(place, page)
     write_report(place, "gate-report", f"{to_markdown(suite, verdict)}\nWith every flip: `{shown}`\n")
-    facts = {"suite": suite.name, "suite_digest": str(suite.digest), "seed": seed}
+    facts = {"suite": suite.name, "suite_digest": str(suite.digest), "seed": seed, **reviews.facts}
     record_once(place, QUALITY, page.release, verdict, facts)
     if not verdict.passed:
         kind = _GATE_ERRORS[verdict.outcome]
         raise kind(
             f"the quality gate said {verdict.outcome}; nothing was published",
             why="; ".join(verdict.reasons()),
-            next_step=f"open {shown}",
+            next_step=first or f"open {shown}",
         )
     return page
 

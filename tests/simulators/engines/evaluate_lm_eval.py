@@ -37,7 +37,8 @@ def main() -> None:
         samples: list[dict[str, object]] = []
         for task, doc_ids in look.items():
             rows = _named_rows(request, task) or _rows(Path(request["tasks_dir"]) / f"{task}.yaml")
-            samples += [_sample(task, i, rows[i], accuracy) for i in doc_ids]
+            found = [_sample(task, i, rows[i], accuracy) for i in doc_ids]
+            samples += map(_for_people, found) if _by_people(request, task) else found
         path = Path(request["looks_dir"]) / f"{number:04}.json"
         path.write_text(json.dumps({"samples": samples}))
         texts = path.with_suffix(".texts.gz")
@@ -71,6 +72,16 @@ def _sample(task: str, number: int, row: str, accuracy: float) -> dict[str, obje
     digest = hashlib.sha256(row.encode()).hexdigest()
     value = float(int(digest[:8], 16) / 2**32 < accuracy)
     return {"task": task, "doc_id": number, "doc_hash": digest, "prompt_hash": digest, "value": value}
+
+
+def _by_people(request: dict[str, Any], task: str) -> bool:
+    path = Path(request["tasks_dir"]) / f"{task}.yaml"
+    return path.exists() and "metric: bypass" in path.read_text()
+
+
+def _for_people(sample: dict[str, object]) -> dict[str, object]:
+    """The same without its score, with an answer that people see it by: \"right\" or \"wrong\"."""
+    return {**sample, "value": None, "said": " right" if sample["value"] else " wrong"}
 
 
 def _text(sample: dict[str, object]) -> str:
