@@ -22,6 +22,7 @@ _NEXT = {
     FailureClass.CONFIG: "Next: mend the suite or the spec as said below, then run again.",
     FailureClass.INFRA: "Next: run again; what was measured well is reused.",
 }
+_REVIEW = "Next: let people judge the answers in review.jsonl, beside this report, then run again."
 _MORE = "Next: give the gate more to judge by; its findings say of what."
 _COLUMNS = ("Task", "Against", "Outcome", "Baseline", "Candidate", "Difference", "Margin", "What was seen")
 
@@ -33,6 +34,9 @@ def to_markdown(suite: Suite, verdict: Verdict) -> str:
 
 def next_step(verdict: Verdict) -> str:
     """What to do after a verdict that is no pass, as a sentence."""
+    asks_people = any(finding.name.startswith(f"{REVIEW}/") for finding in verdict.findings)
+    if asks_people and verdict.outcome is Outcome.INCONCLUSIVE:
+        return _REVIEW
     return _NEXT[verdict.failure_class] if verdict.failure_class else _MORE
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from eval_suites.gate import is_decided
+from eval_suites.gate_report import to_markdown
 from eval_suites.plan import plan_of
 from eval_suites.report import EvalReport
 from eval_suites.reviews import Reviews
@@ -63,6 +64,12 @@ def test_nobody_has_judged_anything_yet(suite: Suite) -> None:
     assert {(line["prompt"], line["answer"]) for line in sheet} == said
     assert len(sheet) == len(said)
     assert f"people have to judge {len(said)} answers first" in finding.message
+    shown = to_markdown(suite, verdict)
+    assert "Next: let people judge the answers in review.jsonl" in shown
+    assert (
+        f"| opinions | its reviews | **inconclusive** | - | - | - | - | people have to judge {len(said)}"
+        in shown
+    )
 
 
 def test_a_sheet_does_not_tell_which_model_said_what(suite: Suite) -> None:
