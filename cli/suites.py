@@ -109,9 +109,9 @@ def _cost(task: EvalTask, plan: Plan) -> dict[str, int] | None:
     """None for a task of lm-eval's, which alone knows what it asks of each row."""
     from eval_suites.cost import cost_of
     from eval_suites.dataset import read_rows
-    from eval_suites.suite_spec import LocalTask
+    from eval_suites.suite_spec import RowsTask
 
-    if not isinstance(task.spec, LocalTask):
+    if not isinstance(task.spec, RowsTask):
         return None
     return asdict(cost_of(task.spec, read_rows(task.dataset), plan.asked(task.name, len(plan.looks))))
 

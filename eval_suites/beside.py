@@ -15,11 +15,13 @@ import numpy as np
 from eval_suites.plan import Plan
 from eval_suites.report import EvalReport
 from eval_suites.suite import EvalTask, Suite
+from eval_suites.suite_spec import ReviewedTask
 from judging.looks import boundaries
 from judging.paired import PairedResult, non_inferiority
 from judging.verdict import Interval
 
 RANKED = "not comparable: it ranks answers by likelihood, which this API does not give"
+REVIEWED = "not comparable: people judge its answers, and are asked to judge no more than it takes"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,12 +91,19 @@ class Beside:
         return asdict(replace(self, models=())) | {"models": list(self.models)}
 
 
+def can_compare(task: EvalTask) -> bool:
+    """Whether an answer scores by itself."""
+    return not isinstance(task.spec, ReviewedTask)
+
+
 def compare(suite: Suite, plan: Plan, candidate: EvalReport, asked: Asked) -> tuple[TaskBeside, ...]:
     """Each task of the suite, over the items that both were asked."""
     return tuple(_compared(suite, plan, task, candidate, asked) for task in suite.tasks)
 
 
 def _compared(suite: Suite, plan: Plan, task: EvalTask, candidate: EvalReport, asked: Asked) -> TaskBeside:
+    if not can_compare(task):
+        return TaskBeside(task=task.name, note=REVIEWED)
     if task.name in asked.ranked:
         return TaskBeside(task=task.name, note=RANKED)
     doc_ids = plan.asked(task.name, min(asked.report.looks, candidate.looks))

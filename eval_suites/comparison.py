@@ -31,6 +31,9 @@ SOURCE = "source"
 FLOOR = "floor"
 """What stands in a finding's name where a floor was judged and no baseline."""
 
+REVIEW = "review"
+"""What stands in a finding's name where people have to judge answers first."""
+
 Scores = NDArray[np.float64]
 
 
@@ -106,7 +109,7 @@ def held_to_floor(setting: Setting, floor: float, items: tuple[Item, ...]) -> Fi
 
 def describe(task: str, against: str) -> str:
     """How a finding's message begins, before its colon."""
-    if against == CANDIDATE:
+    if against in (CANDIDATE, REVIEW):
         return task
     return f"{task} against {'its floor' if against == FLOOR else against}"
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from eval_suites.dataset import Row, render, solved
-from eval_suites.suite_spec import LocalTask
+from eval_suites.suite_spec import LocalTask, RowsTask
 
 _APART = "\n\n"  # between worked examples
 _CHARACTERS_PER_TOKEN = 4  # of English text; what a tokenizer makes of it is known only with the model
@@ -21,17 +21,26 @@ class Cost:
     generated_tokens: int
 
 
-def cost_of(task: LocalTask, rows: Sequence[Row], asked: Iterable[int]) -> Cost:
+def cost_of(task: RowsTask, rows: Sequence[Row], asked: Iterable[int]) -> Cost:
     """What these items of a task take of a model. Each choice is a request with the prompt and one token."""
-    worked = task.few_shot * sum(len(solved(task, row)) + len(_APART) for row in rows) / len(rows)
+    worked = _worked(task, rows) if isinstance(task, LocalTask) else 0
     texts = [text for item in asked for text in _texts(task, rows[item])]
     return Cost(
         requests=len(texts),
         prompt_tokens=round((sum(map(len, texts)) + worked * len(texts)) / _CHARACTERS_PER_TOKEN),
-        generated_tokens=len(texts) * (1 if task.choices else task.max_tokens),
+        generated_tokens=len(texts) * (1 if _choices(task) else task.max_tokens),
     )
 
 
-def _texts(task: LocalTask, row: Row) -> list[str]:
-    prompt = render(task, row)
-    return [f"{prompt} {choice}" for choice in row[task.choices]] if task.choices else [prompt]
+def _worked(task: LocalTask, rows: Sequence[Row]) -> float:
+    """Characters of the worked examples before an item, on average."""
+    return task.few_shot * sum(len(solved(task, row)) + len(_APART) for row in rows) / len(rows)
+
+
+def _texts(task: RowsTask, row: Row) -> list[str]:
+    prompt, choices = render(task, row), _choices(task)
+    return [f"{prompt} {choice}" for choice in row[choices]] if choices else [prompt]
+
+
+def _choices(task: RowsTask) -> str | None:
+    return task.choices if isinstance(task, LocalTask) else None

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from eval_suites.suite_spec import PLACEHOLDER, Kind, LocalTask
+from eval_suites.suite_spec import PLACEHOLDER, Kind, LocalTask, RowsTask
 from registry.errors import UsageError
 
 Row = Mapping[str, Any]
@@ -37,7 +37,7 @@ def read_rows(path: Path) -> tuple[Row, ...]:
     return rows
 
 
-def check_rows(task: LocalTask, rows: Sequence[Row], where: str) -> None:
+def check_rows(task: RowsTask, rows: Sequence[Row], where: str) -> None:
     """Raises UsageError with the first problems of the rows for this task; items count from 1."""
     problems = list(_problems(task, rows)) or [*_set_problems(task, rows), *_size_problems(task, rows)]
     if not problems:
@@ -50,7 +50,7 @@ def check_rows(task: LocalTask, rows: Sequence[Row], where: str) -> None:
     )
 
 
-def render(task: LocalTask, row: Row) -> str:
+def render(task: RowsTask, row: Row) -> str:
     """The prompt of one row, as lm-eval renders it without worked examples."""
     return PLACEHOLDER.sub(lambda found: str(row[found[1]]), task.prompt)
 
@@ -76,18 +76,22 @@ def _refuse_constant(name: str) -> None:
     raise ValueError(f"{name} is no JSON number")
 
 
-def _problems(task: LocalTask, rows: Sequence[Row]) -> Iterator[str]:
+def _problems(task: RowsTask, rows: Sequence[Row]) -> Iterator[str]:
     for number, row in enumerate(rows, 1):
         for problem in _row_problems(task, row):
             yield f"item {number}: {problem}"
 
 
-def _used_fields(task: LocalTask) -> list[str]:
-    named = [task.choices, task.answer, task.cluster]
+def _used_fields(task: RowsTask) -> list[str]:
+    named = [*_answer_fields(task), task.cluster]
     return [*task.prompt_fields, *(field for field in named if field)]
 
 
-def _row_problems(task: LocalTask, row: Row) -> Iterator[str]:
+def _answer_fields(task: RowsTask) -> list[str | None]:
+    return [task.choices, task.answer] if isinstance(task, LocalTask) else []
+
+
+def _row_problems(task: RowsTask, row: Row) -> Iterator[str]:
     absent = [field for field in _used_fields(task) if field not in row]
     if absent:
         yield f"has no field {', '.join(map(repr, absent))}; it has {', '.join(map(repr, row))}"
@@ -95,6 +99,11 @@ def _row_problems(task: LocalTask, row: Row) -> Iterator[str]:
     for field in (*task.prompt_fields, *([task.cluster] if task.cluster else [])):
         if not _is_scalar(row[field]):
             yield f"field {field!r} is no text or number: {row[field]!r}"
+    if isinstance(task, LocalTask):
+        yield from _answer_problems(task, row)
+
+
+def _answer_problems(task: LocalTask, row: Row) -> Iterator[str]:
     answer = row[task.answer]
     if task.choices:
         yield from _choice_problems(row[task.choices], answer)
@@ -129,16 +138,21 @@ def _looks_like_dates(value: Any) -> bool:
     return all(isinstance(text, str) and _DATE.match(text) for text in texts)
 
 
-def _set_problems(task: LocalTask, rows: Sequence[Row]) -> Iterator[str]:
+def _set_problems(task: RowsTask, rows: Sequence[Row]) -> Iterator[str]:
     first: dict[str, int] = {}
     for number, row in enumerate(rows, 1):
-        asked = json.dumps([render(task, row), row.get(task.choices or ""), row[task.answer]])
+        asked = json.dumps([render(task, row), *(row.get(field or "") for field in _answer_fields(task))])
         if asked in first:
             yield f"item {number} asks the same as item {first[asked]}"
         first.setdefault(asked, number)
     for field in _used_fields(task):
         if all(_looks_like_dates(row[field]) for row in rows):
             yield f"the field {field!r} holds only dates, which lm-eval's reader would turn into no text"
+    if isinstance(task, LocalTask):
+        yield from _answer_set_problems(task, rows)
+
+
+def _answer_set_problems(task: LocalTask, rows: Sequence[Row]) -> Iterator[str]:
     if len({type(row[task.answer]) for row in rows}) > 1:
         yield f"the field {task.answer!r} is a text in some items and a number in others"
     if task.kind is Kind.CHOICES:
@@ -147,6 +161,6 @@ def _set_problems(task: LocalTask, rows: Sequence[Row]) -> Iterator[str]:
             yield f"chance {task.chance} is worse than what guessing scores here, {guessing:.3f}"
 
 
-def _size_problems(task: LocalTask, rows: Sequence[Row]) -> Iterator[str]:
+def _size_problems(task: RowsTask, rows: Sequence[Row]) -> Iterator[str]:
     if task.few_shot >= len(rows):
         yield f"few_shot {task.few_shot} needs more than the {len(rows)} items there are"

@@ -5,7 +5,8 @@ candidate that truly loses the margin somewhere passes at most with alpha. The i
 plan, and the judge looks after each batch of them (``judging.looks``): the first look that decides is the
 answer, however many items were asked beyond it. Before anything is compared, the measurement itself is
 judged: all items scored that were asked, the same items, the same prompts, and a baseline that knows
-something. Pure; running models is left to tasks, the statistics to ``judging``.
+something. Of what people judge (``reviews``), the looks count whose answers are all judged; where more are
+needed, a finding says so. Pure; running models is left to tasks, the statistics to ``judging``.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from eval_suites.comparison import CANDIDATE, Setting, compared, describe, held_
 from eval_suites.plan import Plan
 from eval_suites.report import EvalReport, Item, pair
 from eval_suites.suite import EvalTask, Suite
+from eval_suites.suite_spec import ReviewedTask
+from eval_suites.unjudged import judged_items, review_finding, unjudged
 from judging.paired import above_chance
 from judging.verdict import FailureClass, Finding, Outcome, Verdict
 
@@ -42,7 +45,7 @@ def is_decided(verdict: Verdict) -> bool:
 
 
 def is_complete(suite: Suite, plan: Plan, report: EvalReport) -> bool:
-    """Whether every item that was asked has a proper score; only such a report is worth keeping."""
+    """Whether every item asked has a proper score, or an answer for people; only such a report is kept."""
     return not any(_broken(task, CANDIDATE, plan, report) for task in suite.tasks)
 
 
@@ -53,35 +56,48 @@ def _findings(
     if broken := _broken(task, CANDIDATE, plan, candidate):
         yield broken
         return
-    found = [_against(setting, name, baseline, candidate) for name, baseline in baselines.items()]
-    yield from found or [_alone(task, candidate, setting.suite.alpha)]
-    is_measured = all(finding.outcome is not Outcome.ERROR for finding in found)
-    if task.spec.floor is not None and is_measured:
-        scored = candidate.of(task.name, plan.asked(task.name, candidate.looks))
-        yield held_to_floor(setting, task.spec.floor, scored)
+    compared_with = [_against(setting, name, baseline, candidate) for name, baseline in baselines.items()]
+    said = compared_with or [_alone(task, candidate, setting.suite.alpha)]
+    found = [finding for finding in said if finding]
+    if all(finding.outcome is not Outcome.ERROR for finding in found):
+        found += _held(setting, candidate)
+        if wanted := unjudged(plan, task, found, candidate, baselines):
+            found.append(review_finding(task, wanted))
+    yield from found
 
 
-def _against(setting: Setting, name: str, baseline: EvalReport, candidate: EvalReport) -> Finding:
+def _held(setting: Setting, candidate: EvalReport) -> list[Finding]:
+    """What the task's floor says of the items that are judged; nothing where it has none, or none is."""
+    task, plan = setting.task, setting.plan
+    scored = candidate.of(task.name, plan.asked(task.name, candidate.looks))
+    count = judged_items(plan, task.name, (scored,))
+    floor = task.spec.floor
+    return [held_to_floor(setting, floor, scored[:count])] if floor is not None and count else []
+
+
+def _against(setting: Setting, name: str, baseline: EvalReport, candidate: EvalReport) -> Finding | None:
+    """None where people have to judge the very first answers."""
     task, plan = setting.task, setting.plan
     asked = plan.asked(task.name, min(baseline.looks, candidate.looks))
     before, after = baseline.of(task.name, asked), candidate.of(task.name, asked)
-    unfit = (
-        _broken(task, name, plan, baseline)
-        or _unpaired(task, name, before, after)
-        or _insensitive(task, name, baseline, setting.suite.alpha)
-    )
-    return unfit or compared(setting, name, before, after)
+    if unfit := _broken(task, name, plan, baseline) or _unpaired(task, name, before, after):
+        return unfit
+    count = judged_items(plan, task.name, (before, after))
+    if not count:
+        return None
+    insensitive = _insensitive(setting, name, baseline, before[:count])
+    return insensitive or compared(setting, name, before[:count], after[:count])
 
 
 def _broken(task: EvalTask, name: str, plan: Plan, report: EvalReport) -> Finding | None:
-    """An error if a report does not hold every item that was asked, with a score between 0 and 1."""
+    """An error if a report does not hold every item asked, with a score between 0 and 1 or for people."""
     asked = plan.asked(task.name, report.looks)
-    values = [item.value for item in report.of(task.name, asked)]
-    wrong = sum(not 0 <= value <= 1 for value in values)
-    if not asked or len(values) < len(asked):
-        said = f"only {len(values)} of {len(asked) or plan.items(task.name)} requested items were scored"
+    scored = report.of(task.name, asked)
+    wrong = sum(not (item.is_unjudged or 0 <= item.value <= 1) for item in scored)
+    if not asked or len(scored) < len(asked):
+        said = f"only {len(scored)} of {len(asked) or plan.items(task.name)} requested items were scored"
     elif wrong:
-        said = f"{wrong} of {len(values)} scores are no number between 0 and 1"
+        said = f"{wrong} of {len(scored)} scores are no number between 0 and 1"
     else:
         return None
     whose = "the candidate's run" if name == CANDIDATE else f"the run of {name}"
@@ -104,13 +120,22 @@ def _unpaired(task: EvalTask, name: str, before: tuple[Item, ...], after: tuple[
     return None
 
 
-def _insensitive(task: EvalTask, name: str, baseline: EvalReport, alpha: float) -> Finding | None:
+def _insensitive(
+    setting: Setting, name: str, baseline: EvalReport, judged: tuple[Item, ...]
+) -> Finding | None:
     """Inconclusive if the baseline is not clearly more than the margin better than guessing.
 
     Otherwise a candidate that knows nothing would be within the margin of it. Clinical trials call this
-    assay sensitivity (ICH E10, 1.5).
+    assay sensitivity (ICH E10, 1.5). Where people judge it is asked at each look, so with a share of alpha,
+    and until they have judged all of the baseline of those items that are ``judged``: more may show it.
     """
+    task, alpha = setting.task, setting.suite.alpha
     spec, scores = task.spec, _scores(baseline, task)
+    is_partial = any(map(math.isnan, scores))
+    if is_partial:
+        scores = tuple(item.value for item in judged)
+    if isinstance(spec, ReviewedTask):
+        alpha /= len(setting.plan.looks)
     needed = spec.goodness(spec.chance) + spec.margin
     if needed < 1 and above_chance([spec.goodness(score) for score in scores], needed, alpha):
         return None
@@ -124,12 +149,15 @@ def _insensitive(task: EvalTask, name: str, baseline: EvalReport, alpha: float) 
         ),
         baseline=_mean(scores),
         bound=spec.goodness(needed),
-        failure_class=FailureClass.CONFIG,
+        failure_class=None if is_partial else FailureClass.CONFIG,
     )
 
 
-def _alone(task: EvalTask, candidate: EvalReport, alpha: float) -> Finding:
+def _alone(task: EvalTask, candidate: EvalReport, alpha: float) -> Finding | None:
+    """None while people have not judged everything."""
     spec, scores = task.spec, _scores(candidate, task)
+    if any(map(math.isnan, scores)):
+        return None
     knows = above_chance([spec.goodness(score) for score in scores], spec.goodness(spec.chance), alpha)
     said = f"{task.name}: {percent(_mean(scores))} of {len(scores)} items"
     return Finding(

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from eval_suites.beside import Beside
-from eval_suites.comparison import CANDIDATE, FLOOR, describe
+from eval_suites.comparison import CANDIDATE, FLOOR, REVIEW, describe
 from eval_suites.gate_page_scale import Scale, scale_over
 from judging.verdict import Finding, Interval, Outcome
 
@@ -29,7 +29,8 @@ class Row:
     @property
     def said(self) -> str:
         """What the row is of, in words."""
-        return {CANDIDATE: "no baseline", FLOOR: "its floor"}.get(self.against, f"against {self.against}")
+        named = {CANDIDATE: "no baseline", FLOOR: "its floor", REVIEW: "its reviews"}
+        return named.get(self.against, f"against {self.against}")
 
     @property
     def used(self) -> str:

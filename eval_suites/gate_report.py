@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from eval_suites.beside import Beside, TaskBeside
-from eval_suites.comparison import CANDIDATE, FLOOR, describe, percent
+from eval_suites.comparison import CANDIDATE, FLOOR, REVIEW, describe, percent
 from eval_suites.suite import Suite
 from judging.verdict import FailureClass, Finding, Outcome, Verdict
 
@@ -23,6 +23,7 @@ _NEXT = {
     FailureClass.CONFIG: "Next: mend the suite or the spec as said below, then run again.",
     FailureClass.INFRA: "Next: run again; what was measured well is reused.",
 }
+_REVIEW = "Next: let people judge the answers in review.jsonl, beside this report, then run again."
 _MORE = "Next: give the gate more to judge by; its findings say of what."
 _COLUMNS = ("Task", "Against", "Outcome", "Baseline", "Candidate", "Difference", "Margin", "What was seen")
 _BESIDE = ("Task", "Items", "Its score", "Candidate", "Candidate better by, points", "What was seen")
@@ -40,6 +41,9 @@ def to_markdown(suite: Suite, verdict: Verdict, beside: Sequence[Beside] = ()) -
 
 def next_step(verdict: Verdict) -> str:
     """What to do after a verdict that is no pass, as a sentence."""
+    asks_people = any(finding.name.startswith(f"{REVIEW}/") for finding in verdict.findings)
+    if asks_people and verdict.outcome is Outcome.INCONCLUSIVE:
+        return _REVIEW
     return _NEXT[verdict.failure_class] if verdict.failure_class else _MORE
 
 
@@ -99,7 +103,7 @@ def _cells(suite: Suite, finding: Finding) -> Iterator[str]:
     against, _, task = finding.name.partition("/")
     lower = any(t.name == task and not t.spec.higher_is_better for t in suite.tasks)
     yield f"{task} (less is better)" if lower else task
-    yield {CANDIDATE: "-", FLOOR: "its floor"}.get(against, against)
+    yield {CANDIDATE: "-", FLOOR: "its floor", REVIEW: "its reviews"}.get(against, against)
     yield f"**{finding.outcome}**"
     yield _percent(finding.baseline)
     yield _percent(finding.candidate)

@@ -13,7 +13,7 @@ from typing import Any
 import yaml
 
 from eval_suites.suite import Suite
-from eval_suites.suite_spec import Kind, LocalTask
+from eval_suites.suite_spec import Kind, LocalTask, RowsTask
 
 # Takes the first line; lm-eval strips what a regex finds, and a completion starts with a space.
 _FIRST_LINE = {
@@ -21,18 +21,21 @@ _FIRST_LINE = {
     "filter": [{"function": "regex", "regex_pattern": "[^\\n]*"}, {"function": "take_first"}],
 }
 
+_BY_PEOPLE = "bypass"  # lm-eval's word for a metric that scores nothing: the engine keeps the answer whole
+
 
 def render_tasks(suite: Suite) -> dict[str, str]:
     """File name -> text of one lm-eval task file per task over rows of our own."""
     return {
         f"{task.name}.yaml": render_task(task.spec, task.dataset)
         for task in suite.tasks
-        if isinstance(task.spec, LocalTask)
+        if isinstance(task.spec, RowsTask)
     }
 
 
-def render_task(spec: LocalTask, rows: Path) -> str:
+def render_task(spec: RowsTask, rows: Path) -> str:
     """The YAML of one lm-eval task; its rows are read from this absolute path."""
+    target, metric, aggregation = _how_scored(spec)
     fields: dict[str, Any] = {
         "task": spec.name,
         "dataset_path": "json",
@@ -42,12 +45,12 @@ def render_task(spec: LocalTask, rows: Path) -> str:
         "fewshot_split": "test",
         "num_fewshot": spec.few_shot,
         "doc_to_text": spec.prompt,
-        "doc_to_target": spec.answer,
+        "doc_to_target": target,
         "target_delimiter": " ",
         "metric_list": [
             {
-                "metric": str(spec.metric),
-                "aggregation": "mean",
+                "metric": metric,
+                "aggregation": aggregation,
                 "higher_is_better": spec.higher_is_better,
             }
         ],
@@ -57,16 +60,24 @@ def render_task(spec: LocalTask, rows: Path) -> str:
     return yaml.safe_dump(fields, sort_keys=False, allow_unicode=True, width=2**16)
 
 
-def _how_asked(spec: LocalTask) -> dict[str, Any]:
-    if spec.kind is Kind.CHOICES:
+def _how_scored(spec: RowsTask) -> tuple[str, str, str]:
+    """The right answer's field, the metric, and how lm-eval sums it up."""
+    if isinstance(spec, LocalTask):
+        return spec.answer, str(spec.metric), "mean"
+    return "", _BY_PEOPLE, _BY_PEOPLE
+
+
+def _how_asked(spec: RowsTask) -> dict[str, Any]:
+    if isinstance(spec, LocalTask) and spec.kind is Kind.CHOICES:
         return {"output_type": "multiple_choice", "doc_to_choice": spec.choices}
+    one_line = isinstance(spec, LocalTask)
     return {
         "output_type": "generate_until",
         "generation_kwargs": {
-            "until": ["\n"],
+            "until": ["\n"] if one_line else [],
             "max_gen_toks": spec.max_tokens,
             "do_sample": False,
             "temperature": 0.0,
         },
-        "filter_list": [_FIRST_LINE],
+        **({"filter_list": [_FIRST_LINE]} if one_line else {}),
     }

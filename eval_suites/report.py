@@ -18,12 +18,21 @@ from registry.errors import InfrastructureError
 
 @dataclass(frozen=True, order=True)
 class Item:
-    """One scored item: which row, which text the model saw (lm-eval's hashes), and its score."""
+    """One scored item: which row, which text the model saw (lm-eval's hashes), and its score.
+
+    ``said`` is the whole answer where people judge it, and None elsewhere.
+    """
 
     doc_id: int
     doc_hash: str
     prompt_hash: str
     value: float
+    said: str | None = None
+
+    @property
+    def is_unjudged(self) -> bool:
+        """Whether it has no score because nobody has judged the answer yet."""
+        return self.said is not None and math.isnan(self.value)
 
 
 @dataclass(frozen=True)
@@ -105,7 +114,8 @@ def _by_id(items: Iterable[Item]) -> dict[int, Item]:
 def _item(sample: Mapping[str, Any]) -> Item:
     value = sample["value"]
     score = math.nan if value is None else float(value)
-    return Item(int(sample["doc_id"]), str(sample["doc_hash"]), str(sample["prompt_hash"]), score)
+    said = sample.get("said")
+    return Item(int(sample["doc_id"]), str(sample["doc_hash"]), str(sample["prompt_hash"]), score, said)
 
 
 def _sample(task: str, item: Item) -> dict[str, Any]:
@@ -115,4 +125,5 @@ def _sample(task: str, item: Item) -> dict[str, Any]:
         "doc_hash": item.doc_hash,
         "prompt_hash": item.prompt_hash,
         "value": item.value if math.isfinite(item.value) else None,
+        **({} if item.said is None else {"said": item.said}),
     }

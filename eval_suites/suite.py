@@ -15,8 +15,8 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from eval_suites.dataset import check_rows, read_rows
-from eval_suites.suite_spec import LocalTask, NamedTask, Profile, SuiteSpec
+from eval_suites.dataset import check_rows, read_rows, render
+from eval_suites.suite_spec import LocalTask, NamedTask, Profile, ReviewedTask, SuiteSpec
 from registry.digest import Digest
 from registry.errors import UsageError
 from registry.validation import did_you_mean, explain, read_yaml
@@ -29,10 +29,11 @@ class EvalTask:
     """A task with its dataset: absolute path, content digest, number of items, and the cluster of each.
 
     Without ``clusters`` every item stands alone. The dataset of one of lm-eval's tasks is a folder, and
-    ``texts`` are some of its prompts with their right answers.
+    ``texts`` are some of its prompts with their right answers; of a task that people judge they are all its
+    prompts, by doc_id.
     """
 
-    spec: LocalTask | NamedTask
+    spec: LocalTask | ReviewedTask | NamedTask
     dataset: Path
     dataset_digest: Digest
     items: int
@@ -158,9 +159,10 @@ def _is_path(name: str) -> bool:
     return "/" in name or name.endswith((".yaml", ".yml"))
 
 
-def _load_task(spec: LocalTask, folder: Path) -> EvalTask:
+def _load_task(spec: LocalTask | ReviewedTask, folder: Path) -> EvalTask:
     dataset = (folder / spec.dataset).resolve()
     rows = read_rows(dataset)
     check_rows(spec, rows, str(dataset))
     clusters = tuple(str(row[spec.cluster]) for row in rows) if spec.cluster else ()
-    return EvalTask(spec, dataset, Digest.of_file(dataset), len(rows), clusters)
+    prompts = tuple(render(spec, row) for row in rows) if isinstance(spec, ReviewedTask) else ()
+    return EvalTask(spec, dataset, Digest.of_file(dataset), len(rows), clusters, prompts)

@@ -1,16 +1,16 @@
 """The form of a suite file: what a domain owner may write, and which of it makes no sense.
 
-A suite is data, never code. A task asks the rows of a file beside the suite, or is one of lm-eval's own, by
-name. A prompt is text with ``{{field}}`` placeholders and nothing else of the template language behind it,
-because lm-eval renders prompts with an unsandboxed Jinja. The rows and the files are left to ``dataset`` and
-``suite``, what lm-eval's tasks are to ``tasks.named_tasks``.
+A suite is data, never code. A task asks the rows of a file beside the suite, with right answers or for people
+to judge, or is one of lm-eval's own, by name. A prompt is text with ``{{field}}`` placeholders and nothing
+else of the template language behind it, because lm-eval renders prompts with an unsandboxed Jinja. The rows
+and the files are left to ``dataset`` and ``suite``, what lm-eval's tasks are to ``tasks.named_tasks``.
 """
 
 from __future__ import annotations
 
 import re
 from enum import StrEnum
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -48,6 +48,13 @@ class Metric(StrEnum):
 
     ACC = "acc"
     EXACT_MATCH = "exact_match"
+
+
+class ReviewMetric(StrEnum):
+    """What people say of an answer, from 0 to 1: how good it is, or which share of it they changed."""
+
+    VERDICT = "verdict"
+    EDIT_RATE = "edit_rate"
 
 
 class Profile(StrEnum):
@@ -129,16 +136,26 @@ class TaskSpec(BaseModel):
         return self.model_copy(update={"margin": margin, "strict_margin": None})
 
 
-class LocalTask(TaskSpec):
+class RowsTask(TaskSpec):
     """A task over the rows of a file."""
 
-    metric: Metric
     dataset: str = Field(min_length=1)
-    kind: Kind
     prompt: Prompt
+    max_tokens: int = Field(default=32, ge=1, le=4096)
+
+    @property
+    def prompt_fields(self) -> tuple[str, ...]:
+        """The fields of a row that the prompt shows."""
+        return tuple(dict.fromkeys(PLACEHOLDER.findall(self.prompt)))
+
+
+class LocalTask(RowsTask):
+    """A task whose rows have a right answer each."""
+
+    metric: Metric
+    kind: Kind
     choices: str | None = None
     answer: str = "answer"
-    max_tokens: int = Field(default=32, ge=1, le=4096)
 
     @model_validator(mode="after")
     def _check_kind(self) -> Self:
@@ -150,10 +167,32 @@ class LocalTask(TaskSpec):
             )
         return self
 
-    @property
-    def prompt_fields(self) -> tuple[str, ...]:
-        """The fields of a row that the prompt shows."""
-        return tuple(dict.fromkeys(PLACEHOLDER.findall(self.prompt)))
+
+class ReviewedTask(RowsTask):
+    """A task whose answers people judge, as none is the right one; see ``reviewed.yaml``. Asked greedily.
+
+    ``chance`` and ``higher_is_better`` follow from the metric: what knows nothing gets the worst score.
+    """
+
+    metric: ReviewMetric
+    max_tokens: int = Field(default=256, ge=1, le=4096)
+    few_shot: Literal[0] = 0
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_in(cls, value: Any) -> Any:
+        if not isinstance(value, dict):
+            return value
+        less = value.get("metric") == ReviewMetric.EDIT_RATE
+        return {"higher_is_better": not less, "chance": float(less), **value}
+
+    @model_validator(mode="after")
+    def _check_direction(self) -> Self:
+        if self.higher_is_better is not (self.metric is ReviewMetric.VERDICT):
+            raise ValueError(
+                "of a `verdict` more is better, of an `edit_rate` less: leave `higher_is_better` out"
+            )
+        return self
 
 
 class NamedTask(TaskSpec):
@@ -171,12 +210,18 @@ class NamedTask(TaskSpec):
 
 def _form(value: Any) -> str:
     """Which form was meant, so that a mistake in it is not told as one in the other."""
-    named = "lm_eval" in value if isinstance(value, dict) else isinstance(value, NamedTask)
-    return NamedTask.__name__ if named else LocalTask.__name__
+    if isinstance(value, TaskSpec):
+        return type(value).__name__
+    if isinstance(value, dict) and "lm_eval" in value:
+        return NamedTask.__name__
+    reviewed = isinstance(value, dict) and value.get("metric") in list(ReviewMetric)
+    return ReviewedTask.__name__ if reviewed else LocalTask.__name__
 
 
 Task = Annotated[
-    Annotated[LocalTask, Tag(LocalTask.__name__)] | Annotated[NamedTask, Tag(NamedTask.__name__)],
+    Annotated[LocalTask, Tag(LocalTask.__name__)]
+    | Annotated[ReviewedTask, Tag(ReviewedTask.__name__)]
+    | Annotated[NamedTask, Tag(NamedTask.__name__)],
     Discriminator(_form),
 ]
 

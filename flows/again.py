@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from eval_suites.load_spec import LoadSpec
+from eval_suites.reviews import Reviews, read_reviews
 from eval_suites.suite import Suite, shipped_suites
 from eval_suites.suite_spec import STRICT_SUFFIX, Profile
 from flows.candidate import Candidate, Inputs, live
@@ -38,6 +39,7 @@ class Question:
     version: ModelVersion
     gates: Gates
     suite: Suite
+    reviews: Reviews
     installed: Installed
 
     @property
@@ -51,7 +53,9 @@ class Question:
         """What evidence says that answers it, by kind."""
         evaluate, load = self.gates.evaluate, self.gates.load
         asked: dict[str, dict[str, Any]]
-        asked = {QUALITY: {"suite_digest": str(self.suite.digest), "seed": evaluate.seed}}
+        asked = {
+            QUALITY: {"suite_digest": str(self.suite.digest), "seed": evaluate.seed, **self.reviews.facts}
+        }
         if evaluate.fidelity and self.version.weights_set != self.version.source_set:
             asked[FIDELITY] = {"limits": asdict(limits_of(evaluate.fidelity))}
         if load:
@@ -78,7 +82,8 @@ def prepare_question(
     if not gates and not suite:
         _refuse_other(case, opened)
     chosen = chosen.model_copy(update={"evaluate": evaluate})
-    return Question(version, chosen, opened, install_runtime(place))
+    reviews = read_reviews(evaluate.reviews, opened)
+    return Question(version, chosen, opened, reviews, install_runtime(place))
 
 
 def candidate_again(place: Workplace, question: Question) -> Candidate:
@@ -93,6 +98,7 @@ def candidate_again(place: Workplace, question: Question) -> Candidate:
         old.gpu_class,
         question.gates,
         question.suite,
+        question.reviews,
         old.serve,
         source_of(place, old),
         question.installed,
@@ -127,6 +133,8 @@ def gates_behind(case: Case, suite: str | None = None) -> Gates:
 def _suite(case: Case) -> dict[str, Any]:
     """The suite of the newest quality gate, and the profile."""
     name = next((suite_of(evidence) for evidence in case.newest(QUALITY)), None)
+    if "reviews" in _facts(case, QUALITY):
+        raise ValueError("people judged its answers, and what they said is in a file of yours")
     if name in shipped_suites():
         return {"suite": name}
     plain = (name or "").removesuffix(STRICT_SUFFIX)

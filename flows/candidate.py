@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from eval_suites.reviews import Reviews, read_reviews
 from eval_suites.suite import Suite
 from flows.promote import target_of
 from flows.spec import Gates, ReleaseSpec
@@ -37,6 +38,7 @@ class Inputs:
     gpu_class: str
     gates: Gates
     suite: Suite
+    reviews: Reviews
     serve: ServeConfig
     source: Origin
     installed: Installed
@@ -76,6 +78,7 @@ def prepare(place: Workplace, spec: ReleaseSpec) -> Inputs:
     evaluate = spec.evaluate
     check_keys(place, apis_of(evaluate))
     suite = open_suite(place, evaluate.suite, evaluate.allow_code, model.token_secret).under(evaluate.profile)
+    reviews = read_reviews(evaluate.reviews, suite)
     source = fetch(place, model.uri, model.revision or "main", model.licences, model.token_secret)
     record_fetch(place, source)
     _check_fit(place, source.manifest, recipes, gpu_class)
@@ -84,6 +87,7 @@ def prepare(place: Workplace, spec: ReleaseSpec) -> Inputs:
         gpu_class,
         spec.gates,
         suite,
+        reviews,
         serve,
         source,
         install_runtime(place),

@@ -21,6 +21,7 @@ from eval_suites.load_report import LoadReport
 from eval_suites.plan import Plan, plan_of
 from eval_suites.probe_texts import probe_texts, texts_digest
 from eval_suites.report import EvalReport
+from eval_suites.unjudged import sheet_of
 from flows.baselines import ask_apis, ask_live_more, is_quantized, measure_live, measure_source
 from flows.candidate import Candidate, Inputs
 from flows.load import LoadGate, load_gate
@@ -30,6 +31,7 @@ from tasks.check_artefact import check_answers, check_artefact
 from tasks.evaluate import Judges, Measured, Probed, evaluate, keep_report
 from tasks.gate_page import drift_behind, with_texts
 from tasks.record import record_fidelity, record_quality, record_sanity
+from tasks.review_sheet import ask_people
 from tasks.serving import Endpoint, Served
 from tasks.workplace import Workplace
 
@@ -77,7 +79,7 @@ class _Gates:
     def quality(self, report: EvalReport) -> Verdict:
         """On what was scored so far."""
         inputs = self.candidate.inputs
-        return judge(inputs.suite, _plan(inputs), report, self.reports)
+        return judge(inputs.suite, _plan(inputs), _reviewed(inputs, report), self.reports)
 
     def judges(self) -> Judges:
         """Whether what is said so far is worth asking more."""
@@ -123,10 +125,11 @@ def judge_candidate(place: Workplace, candidate: Candidate) -> GatePage:
     source = measure_source(place, candidate, wanted.texts if wanted else None)
     live = measure_live(place, candidate.inputs)
     while True:
-        reports = {
+        measured_before = {
             **({SOURCE: source.report} if source else {}),
             **({live.name: live.report} if live else {}),
         }
+        reports = {name: _reviewed(candidate.inputs, report) for name, report in measured_before.items()}
         gates = _Gates(candidate, files, wanted, source, reports, load)
         measured = _measured(place, gates)
         early = _judge_early(place, page, gates, measured)
@@ -165,14 +168,24 @@ def judge_quality(
     place: Workplace, page: GatePage, gates: _Gates, scored: EvalReport, verdict: Verdict
 ) -> GatePage:
     """The page after the verdict on the candidate beside what else was measured; raises unless it passes."""
-    inputs, reports, plan = gates.candidate.inputs, gates.reports, _plan(gates.candidate.inputs)
-    keep_report(place, gates.candidate.release, inputs.suite, inputs.gates.evaluate.seed, scored)
-    flips = flips_behind(inputs.suite, verdict, plan, scored, reports)
-    drift = drift_behind(place.home, verdict, plan, scored, reports)
-    beside = ask_apis(place, inputs, scored) if verdict.passed else ()
-    page = replace(page, flips=with_texts(place.home, flips, scored, reports), drift=drift, beside=beside)
+    inputs, reports = gates.candidate.inputs, gates.reports
+    suite, plan, seed = inputs.suite, _plan(inputs), inputs.gates.evaluate.seed
+    keep_report(place, gates.candidate.release, suite, seed, scored)
+    after = _reviewed(inputs, scored)
+    flips = flips_behind(suite, verdict, plan, after, reports)
+    drift = drift_behind(place.home, verdict, plan, after, reports)
+    beside = ask_apis(place, inputs, after) if verdict.passed else ()
+    page = replace(page, flips=with_texts(place.home, flips, after, reports), drift=drift, beside=beside)
+    sheet = sheet_of(suite, plan, seed, verdict, after, reports)
+    in_vain = inputs.reviews.in_vain([after, *reports.values()])
+    first = ask_people(place, sheet, in_vain) if sheet else ""
     told = drift.told(verdict) if drift else verdict
-    return record_quality(place, page, inputs.suite, inputs.gates.evaluate.seed, told)
+    return record_quality(place, page, suite, seed, told, inputs.reviews, first)
+
+
+def _reviewed(inputs: Inputs, report: EvalReport) -> EvalReport:
+    """With the scores that people gave."""
+    return inputs.reviews.applied(inputs.suite, report)
 
 
 def _plan(inputs: Inputs) -> Plan:

@@ -173,6 +173,9 @@ class Evaluate(Section):
     suite: str = Field("smoke", description="name under eval_suites/, or the path of a suite file")
     profile: Profile = Field(Profile.STANDARD, description="strict: half the margins, alpha at most 0.025")
     allow_code: tuple[CodeDigest, ...] = Field((), description="suites that may run code of lm-eval")
+    reviews: str | None = Field(
+        None, description="JSONL file of what people said of answers, for suites that ask them"
+    )
     seed: int = Field(0, ge=0, lt=2**31, description="the same seed asks the same way")
     fidelity: Fidelity | None = Field(
         Fidelity(), description="before the suite: quantized weights against their source, token by token"
@@ -274,11 +277,14 @@ def anchor(spec: ReleaseSpec, folder: Path) -> ReleaseSpec:
             if (spec.quantize.calibration or "").startswith("hf://")
             else _anchored(spec.quantize, "calibration", folder),
             "serve": _anchored(spec.serve, "chat_template", folder),
-            "evaluate": _anchored(spec.evaluate, "suite", folder)
-            if ("/" in spec.evaluate.suite or spec.evaluate.suite.endswith((".yaml", ".yml")))
-            else spec.evaluate,
+            "evaluate": _anchored_evaluate(_anchored(spec.evaluate, "reviews", folder), folder),
         }
     )
+
+
+def _anchored_evaluate(section: Evaluate, folder: Path) -> Evaluate:
+    is_path = "/" in section.suite or section.suite.endswith((".yaml", ".yml"))
+    return _anchored(section, "suite", folder) if is_path else section
 
 
 def _anchored(section: SectionT, key: str, folder: Path) -> SectionT:

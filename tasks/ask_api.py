@@ -18,11 +18,11 @@ from urllib.parse import urlsplit
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from eval_suites.beside import Asked, Beside, compare
+from eval_suites.beside import Asked, Beside, can_compare, compare
 from eval_suites.gate import is_complete
 from eval_suites.plan import plan_of
 from eval_suites.report import EvalReport
-from eval_suites.suite import Suite
+from eval_suites.suite import EvalTask, Suite
 from registry.errors import HeadgateError, InfrastructureError, UsageError
 from registry.plain_text import one_line
 from tasks.ask_suite import ENGINE, read_look, suite_request
@@ -118,7 +118,7 @@ class _Asking:
                 self.place.keep(_STAGE, self._inputs, asked.to_json())
 
         try:
-            if asked.report.looks < self.looks:
+            if self._compared and asked.report.looks < self.looks:
                 self._ask(asked.report.looks, heard)
         except HeadgateError as problem:
             return replace(asked, failure=one_line(problem.problem, _SHOWN))
@@ -143,16 +143,23 @@ class _Asking:
             "api": True,
             "base_url": f"{self.api.url.rstrip('/')}/chat/completions",
             "model": self.api.model,
-            "looks": plan_of(self.suite, self.seed).looks[looks : self.looks],
+            "looks": [
+                {task.name: look[task.name] for task in self._compared}
+                for look in plan_of(self.suite, self.seed).looks[looks : self.looks]
+            ],
             **suite_request(folder, self.suite, self.seed),
         }
 
     def _after(self, asked: Asked, line: Mapping[str, Any]) -> Asked:
         report = asked.report.with_look(read_look(line))
-        compared = tuple(task for task in self.suite.tasks if task.name not in asked.ranked)
+        compared = tuple(task for task in self._compared if task.name not in asked.ranked)
         if not is_complete(replace(self.suite, tasks=compared), plan_of(self.suite, self.seed), report):
             raise InfrastructureError("the evaluator did not score every item that was answered")
         return replace(asked, report=report, models=tuple(sorted({*asked.models, *line["models"]})))
+
+    @property
+    def _compared(self) -> tuple[EvalTask, ...]:
+        return tuple(task for task in self.suite.tasks if can_compare(task))
 
     @property
     def _inputs(self) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from eval_suites.gate_report import to_markdown
 from eval_suites.load_curves import curves_of
 from eval_suites.load_report import LoadReport
 from eval_suites.load_spec import LoadSpec
+from eval_suites.reviews import Reviews
 from eval_suites.sanity_layers import OTHER_TENSORS
 from eval_suites.suite import Suite
 from judging.verdict import FailureClass, Outcome, Verdict
@@ -39,17 +40,28 @@ def check_means(place: Workplace) -> None:
     check_mover(place.trust, key_id)
 
 
-def record_quality(place: Workplace, page: GatePage, suite: Suite, seed: int, verdict: Verdict) -> GatePage:
-    """Keep the gate's verdict, report and page; unless it passed, raises the error of its outcome."""
+def record_quality(
+    place: Workplace,
+    page: GatePage,
+    suite: Suite,
+    seed: int,
+    verdict: Verdict,
+    reviews: Reviews,
+    first: str = "",
+) -> GatePage:
+    """Keep the gate's verdict, report and page; unless it passed, raises the error of its outcome.
+
+    ``first`` is what a person has to do before anything else, if there is something.
+    """
     page = page.after(QUALITY, verdict)
     shown = write_gate_page(place, page)
     text = to_markdown(suite, verdict, page.beside)
     write_report(place, "gate-report", f"{text}\nWith every flip: `{shown}`\n")
     beside = {"beside": [api.to_json() for api in page.beside]} if page.beside else {}
-    facts = {"suite": suite.name, "suite_digest": str(suite.digest), "seed": seed, **beside}
+    facts = {"suite": suite.name, "suite_digest": str(suite.digest), "seed": seed, **reviews.facts, **beside}
     record_once(place, QUALITY, page.release, verdict, facts)
     if not verdict.passed:
-        raise _refusal("the quality gate", verdict, f"open {shown}")
+        raise _refusal("the quality gate", verdict, first or f"open {shown}")
     return page
 
 

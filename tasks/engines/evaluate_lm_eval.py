@@ -9,7 +9,7 @@ Request: ``base_url`` (of /v1/completions), ``model`` (the served name), ``token
 ``metric``), ``chat`` (names of tasks that are asked through the chat template), ``chat_template`` (its text, or
 null for the tokenizer's own), ``looks`` (a list of task -> doc_ids), ``looks_dir``, ``enough`` (a path),
 ``max_length`` (tokens, the server's), ``num_concurrent``, ``batch_size``, ``seed``. After each look a file
-with its samples is in ``looks_dir``, and one with their texts (gzip of a JSON object per line); a line
+with its samples is in ``looks_dir`` (of a task with the metric ``bypass`` also each answer, whole), and one with their texts (gzip of a JSON object per line); a line
 ``{"look": PATH, "texts": PATH}`` says so. Once the file ``enough`` is there, no other look begins. Result:
 versions, and how many looks there were. The model runs in the server alone, so what is judged is what is
 served; judging is the gate's.
@@ -39,7 +39,8 @@ from lm_eval_chat import chat_model, ranked
 from lm_eval_tasks import build, isolate
 
 PACKAGES = ("lm_eval", "transformers")
-SCORED = ("task", "doc_id", "doc_hash", "prompt_hash", "value")
+SCORED = ("task", "doc_id", "doc_hash", "prompt_hash", "value", "said")
+BY_PEOPLE = "bypass"  # lm-eval's metric that scores nothing
 READ = ("task", "doc_id", "prompt", "answer")
 LONGEST_PROMPT, LONGEST_ANSWER = 2000, 500  # characters that are kept for people to read
 
@@ -237,18 +238,13 @@ def use_template(tokenizer: Any, request: dict[str, Any]) -> None:
 def sample_of(task: str, sample: dict[str, Any], metric: str | None = None) -> dict[str, Any]:
     """One item as the gate pairs it and people read it, by its only metric or this one; raises EngineError (config).
 
-    A value that is no finite number becomes null, for the gate to see. Of long texts both ends are kept.
+    A value that is no finite number becomes null, for the gate to see. Of long texts both ends are kept. What
+    people judge has no value, and ``said`` is its whole answer.
     """
+    by_people = metric is None and sample["metrics"] == [BY_PEOPLE]
     metric = metric or sample["metrics"][0]
-    try:
-        value = float(sample[metric])
-    except (TypeError, KeyError):
-        raise EngineError(
-            "config",
-            f"the metric {metric} of {task} gives no number per item",
-            why=f"each item has {', '.join(sample['metrics'])}",
-            next_step="choose another metric in the suite",
-        ) from None
+    value = math.nan if by_people else value_of(task, sample, metric)
+    answer = answer_of(sample, metric)
     return {
         "task": task,
         "doc_id": sample["doc_id"],
@@ -256,8 +252,22 @@ def sample_of(task: str, sample: dict[str, Any], metric: str | None = None) -> d
         "prompt_hash": sample["prompt_hash"],
         "value": value if math.isfinite(value) else None,
         "prompt": shortened(str(sample["arguments"][0][0]), LONGEST_PROMPT),
-        "answer": shortened(answer_of(sample, metric), LONGEST_ANSWER),
+        "answer": shortened(answer, LONGEST_ANSWER),
+        "said": answer.encode(errors="replace").decode() if by_people else None,
     }
+
+
+def value_of(task: str, sample: dict[str, Any], metric: str) -> float:
+    """What an item scores by a metric; raises EngineError (config) where that is no number."""
+    try:
+        return float(sample[metric])
+    except (TypeError, KeyError):
+        raise EngineError(
+            "config",
+            f"the metric {metric} of {task} gives no number per item",
+            why=f"each item has {', '.join(sample['metrics'])}",
+            next_step="choose another metric in the suite",
+        ) from None
 
 
 def answer_of(sample: dict[str, Any], metric: str) -> str:

@@ -15,7 +15,7 @@ import yaml
 
 from eval_suites.dataset import read_rows, render
 from eval_suites.lm_eval_task import render_tasks
-from eval_suites.suite import Suite, load_suite
+from eval_suites.suite import Suite, find_suite, load_suite
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "tests" / "fixtures" / "suites" / "example.yaml"
@@ -104,6 +104,15 @@ def test_a_generate_task_decodes_one_line_greedily(suite: Suite) -> None:
     assert [given["name"] for given in task["filter_list"]] == ["line"]
     assert [given["metric"] for given in task["metric_list"]] == ["exact_match"]
     assert "doc_to_choice" not in task
+
+
+def test_what_people_judge_is_written_to_its_end_and_not_scored() -> None:
+    """No first line, no right answer, no worked example."""
+    suite = find_suite("reviewed")
+    task = yaml.safe_load(rendered(suite, 0))
+    assert (task["doc_to_target"], task["num_fewshot"], "filter_list" in task) == ("", 0, False)
+    assert (task["generation_kwargs"]["until"], task["generation_kwargs"]["max_gen_toks"]) == ([], 256)
+    assert [given["metric"] for given in task["metric_list"]] == ["bypass"]
 
 
 def test_every_task_of_a_suite_gets_a_file(suite: Suite) -> None:

@@ -84,5 +84,5 @@ def test_the_digest_is_of_the_texts_in_their_order() -> None:
 
 
 def test_shipped_suites_have_texts_to_probe() -> None:
-    """Each of them more than the gate's fewest."""
-    assert all(len(probe_texts(find_suite(name), 1)) > 100 for name in ("smoke", "quickstart"))
+    """Each of them more than the gate's fewest; where there is no right answer, prompts alone."""
+    assert all(len(probe_texts(find_suite(name), 1)) > 100 for name in ("smoke", "quickstart", "reviewed"))

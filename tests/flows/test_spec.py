@@ -146,10 +146,12 @@ def test_relative_paths_count_from_the_spec(tmp_path: Path) -> None:
     """Where the command is run does not matter."""
     value = example()
     value["evaluate"]["suite"] = "suites/mine.yaml"
+    value["evaluate"]["reviews"] = "reviews.jsonl"
     value["serve"]["chat_template"] = "chat.jinja"
     (tmp_path / "spec.yaml").write_text(yaml.safe_dump(value))
     spec = load_spec(tmp_path / "spec.yaml")
     assert spec.evaluate.suite == str(tmp_path / "suites" / "mine.yaml")
+    assert spec.evaluate.reviews == str(tmp_path / "reviews.jsonl")
     assert spec.serve.chat_template == str(tmp_path / "chat.jinja")
     assert spec.quantize.calibration == str(tmp_path / "quickstart" / "calibration.jsonl")
 

@@ -220,6 +220,17 @@ def test_score_that_is_no_number_becomes_null() -> None:
     assert load_engine("evaluate_lm_eval").sample_of("facts", sample)["value"] is None
 
 
+def test_what_people_judge_has_no_score() -> None:
+    """The answer is kept whole, and in whole characters; a task of lm-eval's has to have a score."""
+    sample = generated("long " * 200 + "\ud800") | {"metrics": ["bypass"], "bypass": None}
+    engine = load_engine("evaluate_lm_eval")
+    found = engine.sample_of("opinions", sample)
+    assert (found["value"], found["said"]) == (None, "long " * 200 + "?")
+    assert engine.sample_of("facts", generated("x"))["said"] is None
+    with pytest.raises(engine.EngineError, match="gives no number per item"):
+        engine.sample_of("named", sample, "bypass")
+
+
 def generated(answer: str, prompt: str = "Q:") -> dict[str, Any]:
     """An item as lm-eval logs it, with what was generated."""
     asked = {"arguments": [(prompt, {"until": ["\n"]})], "resps": [[answer]]}

@@ -136,6 +136,22 @@ def test_a_task_is_read_once_and_asked_offline(hub: HubSimulator, place: Workpla
     assert {len(prompt) for prompt in asked_as_chat} < {len(prompt) for prompt in prompts}
 
 
+def test_answers_for_people_are_kept_whole(place: Workplace, tmp_path: Path) -> None:
+    """To where the model ends them, over several lines and beyond what a page shows; nothing is scored."""
+    (tmp_path / "rows.jsonl").write_text('{"q": "word1 word2"}\n{"q": "word3"}\n')
+    task = {"name": "said", "dataset": "rows.jsonl", "prompt": "{{q}}", "metric": "verdict", "margin": 0.1}
+    path = tmp_path / "own.yaml"
+    path.write_text(yaml.safe_dump({"name": "own", "description": "Own.", "tasks": [{**task, "chat": True}]}))
+    answer = "First.\n\n" + "and then " * 100
+    model = Model(lambda _prompt: True, lambda _prompt: answer)
+    serve = served_with(chat_template="word9 {{ messages[0]['content'] }}")
+    report = ask(place, open_suite(place, str(path)), tmp_path, model, serve)
+    assert [item.said for item in report.items["said"]] == [answer, answer]
+    assert all(item.is_unjudged for item in report.items["said"])
+    assert {body["max_tokens"] for body in model.asked} == {256}
+    assert not [stop for body in model.asked for stop in body["stop"] if stop.isspace()]
+
+
 def test_what_lm_eval_has_not_is_the_suites_mistake(tmp_path: Path) -> None:
     """Told with what there is, before any model is served."""
     task = named_request(NamedTask(**ARC, margin=0.1, dataset_commit="a" * 40), arc_folder(tmp_path))

@@ -45,7 +45,8 @@ def main() -> None:
         for task, doc_ids in look.items():
             rows = _named_rows(request, task) or _rows(Path(request["tasks_dir"]) / f"{task}.yaml")
             prompt = _prompt(request, task)
-            samples += [_sample(task, i, rows[i], prompt, accuracy) for i in doc_ids]
+            found = [_sample(task, i, rows[i], prompt, accuracy) for i in doc_ids]
+            samples += map(_for_people, found) if _by_people(request, task) else found
         path = Path(request["looks_dir"]) / f"{number:04}.json"
         path.write_text(json.dumps({"samples": samples}))
         texts = path.with_suffix(".texts.gz")
@@ -112,6 +113,16 @@ def _sample(task: str, number: int, row: str, prompt: str, accuracy: float) -> d
     value = float(int(digest[:8], 16) / 2**32 < accuracy)
     place = {"task": task, "doc_id": number, "doc_hash": digest, "prompt_hash": asked}
     return {**place, "value": value, "prompt": prompt}
+
+
+def _by_people(request: dict[str, Any], task: str) -> bool:
+    path = Path(request["tasks_dir"]) / f"{task}.yaml"
+    return path.exists() and "metric: bypass" in path.read_text()
+
+
+def _for_people(sample: dict[str, object]) -> dict[str, object]:
+    """The same without its score, with an answer that people see it by: \"right\" or \"wrong\"."""
+    return {**sample, "value": None, "said": " right" if sample["value"] else " wrong"}
 
 
 def _text(sample: dict[str, object]) -> str:
