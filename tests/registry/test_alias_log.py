@@ -551,6 +551,6 @@ def test_killed_processes_leave_a_log_that_goes_on(tmp_path: Path) -> None:
     move(store, "candidate", 1)
     moves = checked(store)
     assert moves[-1].after.candidate == 1
-    assert len(moves) > 15
+    assert len(moves) > 5  # where another one had moved it to the same version, nothing was added
     for who, count in answered.items():  # at most one move was made and not answered
-        assert max(int(m.why) for m in moves if m.who == who) <= count
+        assert max((int(m.why) for m in moves if m.who == who), default=0) <= count
