@@ -12,17 +12,22 @@ ifeq ($(UV_DEFAULT_INDEX),)
 unexport UV_DEFAULT_INDEX
 endif
 
-.PHONY: quickstart test test-fast check format bench constraints clean
+.PHONY: quickstart test test-fast test-slow check format bench constraints clean
 
 quickstart: .venv/.made ## from a hub to a canary-verified fleet, on this machine
 	$(BIN)/headgate quickstart
 
-# Most tests wait for servers and clocks: three at a time fit two cores. The end-to-end ones measure, so alone.
-test: test-fast ## all tests this machine can run, the end-to-end ones included
-	$(BIN)/pytest -m e2e
+# Most tests wait for servers and clocks: three at a time fit two cores, and two of those with real engines.
+FILES_AT_ONCE := --dist loadfile --no-loadscope-reorder --numprocesses
+
+test: test-fast ## all tests this machine can run, but for the slow ones
+	$(BIN)/pytest -m "e2e and not slow" $(FILES_AT_ONCE) 2
 
 test-fast: .venv/.made ## without the end-to-end tests
-	$(BIN)/pytest -m "not e2e" --numprocesses 3 --dist loadfile --no-loadscope-reorder
+	$(BIN)/pytest -m "not e2e" $(FILES_AT_ONCE) 3
+
+test-slow: .venv/.made ## the quickstart from its first step to its last, with nothing beside it
+	$(BIN)/pytest -m slow
 
 check: .venv/.made ## style, types, the import rule
 	$(BIN)/ruff check .

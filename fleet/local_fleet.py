@@ -59,13 +59,14 @@ class LocalFleet:
         if desired.port is not None:
             self.check_port(desired.port)
         generation = self._want(desired)
-        self._wait(lambda seen: seen.generation == generation, _APPLY_SECONDS)
+        self._wait(generation, lambda seen: seen.generation == generation, _APPLY_SECONDS)
 
     def observed(self) -> ObservedState:
         """What the fleet is now; a dead supervisor is started again first."""
         desired = self._files.read_desired()
         if desired is not None and desired.port is not None and not self._is_supervised():
-            self._wait(lambda seen: seen.generation == desired.generation, _APPLY_SECONDS)
+            generation = desired.generation
+            self._wait(generation, lambda seen: seen.generation == generation, _APPLY_SECONDS)
         return self._files.read_observed()
 
     def observe(self, revisions: Sequence[str], since: int | None) -> Observation:
@@ -98,9 +99,13 @@ class LocalFleet:
         """Stop replicas, Envoy, its holder and the supervisor; raises InfrastructureError if one stays."""
         if self._files.read_desired() is None:
             return
-        self._want(DesiredState(port=None, drain_seconds=_DOWN_DRAIN_SECONDS))
+        generation = self._want(DesiredState(port=None, drain_seconds=_DOWN_DRAIN_SECONDS))
         if self._is_supervised() or _anything_runs(self._files.read_observed()):
-            self._wait(lambda seen: not self._is_supervised() and not _anything_runs(seen), _DOWN_SECONDS)
+            self._wait(
+                generation,
+                lambda seen: not self._is_supervised() and not _anything_runs(seen),
+                _DOWN_SECONDS,
+            )
         if self._supervisor:
             self._supervisor.wait(_PROBLEM_SECONDS)
         kill_marked(marks(self._directory))
@@ -125,8 +130,11 @@ class LocalFleet:
                 write_json(self._files.desired, replace(desired, generation=generation).to_json())
         return generation
 
-    def _wait(self, reached: Callable[[ObservedState], bool], seconds: float) -> None:
-        """Wait for the supervisor, starting it when it is dead; raises InfrastructureError."""
+    def _wait(self, generation: int, reached: Callable[[ObservedState], bool], seconds: float) -> None:
+        """Wait for the supervisor, starting it when it is dead; raises InfrastructureError.
+
+        A problem counts once the supervisor met it with this generation: what failed before is no matter.
+        """
         deadline = time.monotonic() + seconds
         troubled_since: float | None = None
         while True:
@@ -139,11 +147,12 @@ class LocalFleet:
             if not supervised and not (self._supervisor and self._supervisor.is_alive):
                 self._start_supervisor()
             now = time.monotonic()
-            troubled_since = (troubled_since or now) if seen.problem and fresh else None
+            problem = seen.problem if fresh and seen.tried == generation else ""
+            troubled_since = (troubled_since or now) if problem else None
             if now > deadline or (troubled_since and now - troubled_since > _PROBLEM_SECONDS):
                 raise InfrastructureError(
-                    f"the fleet {self._directory.name} did not become what was asked within {seconds:g} s",
-                    why=seen.problem,
+                    f"the fleet {self._directory.name} did not become what was asked",
+                    why=problem or f"its supervisor did not say so within {seconds:g} s",
                     next_step=f"read the logs in {self._directory}, mend the cause and run the command again",
                 )
             time.sleep(_POLL_SECONDS)

@@ -49,7 +49,7 @@ class Supervisor:
         self._port: int | None = saved.get("port")
         self._route = Route(**saved["route"]) if saved.get("route") else Route()
         self._config: Mapping[str, Config] | None = None
-        self._generation = 0
+        self._generation = self._tried = 0
         self._saved: object = None
         self._written: ObservedState | None = None
         self._deaths = 0
@@ -75,6 +75,7 @@ class Supervisor:
         desired = self._files.read_desired()
         if desired is None:
             return True
+        self._tried = desired.generation
         collect_ended()
         now = time.time()
         self._replicas.probe(now)
@@ -157,6 +158,7 @@ class Supervisor:
             supervisor_pid=os.getpid(),
             gateway_pid=holder.pid if holder else None,
             problem=problem,
+            tried=self._tried,
         )
         if observed != self._written:
             write_json(self._files.observed, observed.to_json())

@@ -122,7 +122,10 @@ class ReplicaState:
 
 @dataclass(frozen=True)
 class ObservedState:
-    """What a fleet is: the generation it has reached, and the route its gateway confirmed."""
+    """What a fleet is: the generation it has reached, and the route its gateway confirmed.
+
+    ``problem`` is what stopped the last pass, and ``tried`` the generation that pass was for.
+    """
 
     generation: int = 0
     replicas: tuple[ReplicaState, ...] = ()
@@ -131,6 +134,7 @@ class ObservedState:
     supervisor_pid: int | None = None
     gateway_pid: int | None = None
     problem: str = ""
+    tried: int = 0
 
     def is_ready(self, revision: str) -> bool:
         """Whether some replica of this revision answers."""

@@ -48,13 +48,14 @@ def headgate(home: Home, *arguments: str) -> tuple[dict[str, Any], float]:
 
 
 @pytest.mark.e2e
+@pytest.mark.slow
 @pytest.mark.timeout(1700)
 def test_the_quickstart_goes_the_whole_way_and_again_is_free(home: Home) -> None:
     """v1 stable, v2 promoted by its canary, v3 rejected; a second run makes nothing anew."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = str(probe.getsockname()[1])
-    first, _ = headgate(home, "quickstart", "--port", port)
+    first, spent = headgate(home, "quickstart", "--port", port)
     assert first["versions"] == ["tiny-facts/1", "tiny-facts/2"]
     assert [r["name"] for r in first["rejected"]] == ["v3"]
     assert first["rollout"]["phase"] == "succeeded"
@@ -72,7 +73,7 @@ def test_the_quickstart_goes_the_whole_way_and_again_is_free(home: Home) -> None
     second, seconds = headgate(home, "quickstart", "--port", port)
     assert (second["versions"], second["ok"]) == (first["versions"], True)
     assert max(second["stages"]["v1.quantize"], second["stages"]["train"]) < 1  # looked up, not made
-    assert seconds < 120  # twenty where nothing else runs; this only tells it from doing the work again
+    assert seconds < spent / 4  # a twentieth where nothing else runs; it is told from doing the work again
     headgate(home, "down", "--fleet", "quickstart")
 
 

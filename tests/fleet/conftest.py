@@ -19,7 +19,7 @@ from fleet.router import DesiredState, ObservedState, ReplicaSpec, Route
 from registry.home import Home
 
 ENGINE = Path(__file__).parent.parent / "simulators" / "engine.py"
-PATIENCE = 20.0
+PATIENCE = 60.0
 
 
 def spec(revision: str, *knobs: str) -> ReplicaSpec:

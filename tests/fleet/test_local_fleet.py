@@ -7,10 +7,12 @@ import signal
 import socket
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from fleet import local_fleet
 from fleet.envoy_router import EnvoyAdmin, EnvoyRouter
 from fleet.local_fleet import LocalFleet
 from fleet.local_processes import Daemon, is_running
@@ -20,6 +22,7 @@ from tests.fleet.conftest import Bench, eventually, processes_of, spec
 
 V1, V2 = spec("m-v1"), spec("m-v2")
 SLOW_TOKENS = ("--token-seconds", "0.05")
+NO_PROGRAM = ("no-such-program-here", "{port}")
 
 
 def kill(pid: int | None) -> None:
@@ -160,10 +163,22 @@ def test_a_taken_port_is_the_users_to_free(bench: Bench) -> None:
 
 def test_a_program_that_does_not_exist_is_reported(bench: Bench) -> None:
     """The reason reaches the client through the supervisor."""
-    missing = spec("m-v1")
-    wrong = type(missing)("m-v1", ("no-such-program-here", "{port}"))
     with pytest.raises(InfrastructureError, match="no-such-program-here cannot be started"):
-        bench.fleet.apply(bench.desired(wrong, route=Route("m-v1")))
+        bench.fleet.apply(bench.desired(replace(V1, argv=NO_PROGRAM), route=Route("m-v1")))
+
+
+def test_the_failure_of_an_earlier_wish_is_no_failure_of_the_next(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A busy supervisor is slow to read what is wanted now; until then, what it reports is of before."""
+    monkeypatch.setattr(local_fleet, "_PROBLEM_SECONDS", 0.0)  # in place of a supervisor that is slow
+    with pytest.raises(InfrastructureError, match="no-such-program-here"):
+        bench.fleet.apply(bench.desired(replace(V1, argv=NO_PROGRAM), route=Route("m-v1")))
+    bench.serve(V1, route=Route("m-v1"))
+    with pytest.raises(InfrastructureError, match="no-such-program-here"):
+        bench.fleet.apply(bench.desired(V1, replace(V2, argv=NO_PROGRAM), route=Route("m-v1")))
+    bench.fleet.down()
+    assert processes_of(bench.home) == []
 
 
 def test_before_the_first_release_the_gateway_says_so(bench: Bench) -> None:

@@ -65,7 +65,7 @@ def test_a_route_that_makes_no_sense_is_refused(route: tuple[str | None, str | N
 def test_values_survive_json() -> None:
     """What a file holds is what was meant."""
     desired = DesiredState(8080, (SPEC,), Route("m-v1", "m-v2", 5), 7, 3.5)
-    observed = ObservedState(7, (ReplicaState("m-v1", 12, 34, True, 1),), Route("m-v1"), 8080, 1, 2, "oh")
+    observed = ObservedState(7, (ReplicaState("m-v1", 12, 34, True, 1),), Route("m-v1"), 8080, 1, 2, "oh", 8)
     stats = RevisionStats(requests=3, errors=1, ttft=Moments.of([1.0, 2.0]))
     replica = Replica(SPEC, 81, 5.0, (12, 99), Stage.READY, 2, 1)
     for value in (desired, observed, Comparison().updated(5, stats, stats, 1.5), replica):

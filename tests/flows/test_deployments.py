@@ -42,7 +42,7 @@ class Deployed:
         """Run one command of Prefect's."""
         return subprocess.run(
             [*PREFECT, *arguments],
-            cwd=ROOT, env=self.environment, capture_output=True, text=True, timeout=60, check=False,
+            cwd=ROOT, env=self.environment, capture_output=True, text=True, timeout=180, check=False,
         )  # fmt: skip
 
     def deployment(self, name: str) -> dict[str, Any]:
@@ -56,7 +56,7 @@ class Deployed:
 
     def end_of(self, run: str) -> dict[str, Any]:
         """The state in which a flow run ends."""
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 180
         while time.monotonic() < deadline:
             state = httpx.get(f"{self.api}/flow_runs/{run}").raise_for_status().json()["state"]
             if state["type"] in {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}:

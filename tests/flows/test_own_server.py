@@ -72,7 +72,7 @@ def test_a_killed_command_leaves_no_server(place: Project) -> None:
     assert servers(place)
     process.kill()
     process.communicate()
-    until(lambda: servers(place) == [], 20)
+    until(lambda: servers(place) == [])
     reap_orphans(place.home)  # its model's server: the next run of this home would do it
 
 

@@ -32,7 +32,7 @@ def run(code: str, *arguments: str, timeout: float = 20, **options: object) -> l
 
 def gone(pid: int) -> bool:
     """Whether the process ends within a moment."""
-    deadline = time.monotonic() + 3
+    deadline = time.monotonic() + 30
     while process(pid) and time.monotonic() < deadline:
         time.sleep(0.02)
     return process(pid) is None
@@ -62,15 +62,11 @@ def test_lines_go_to_the_log_and_are_appended_to_the_file(tmp_path: Path) -> Non
     ]
 
 
-def test_lines_arrive_while_the_child_runs() -> None:
-    """A child of Python is not buffered: its first line comes before it ends."""
-    arrived: list[float] = []
-    run_process(
-        [PYTHON, "-c", "import time; print(1); time.sleep(0.7)"],
-        log=lambda _: arrived.append(time.monotonic()),
-        timeout=20,
-    )
-    assert time.monotonic() - arrived[0] > 0.5
+def test_lines_arrive_while_the_child_runs(tmp_path: Path) -> None:
+    """A child of Python is not buffered: it ends once its first line has come."""
+    arrived = tmp_path / "arrived"
+    code = "import os, sys, time; print(1)\nwhile not os.path.exists(sys.argv[1]): time.sleep(0.02)"
+    run_process([PYTHON, "-c", code, str(arrived)], log=lambda _: arrived.touch(), timeout=60)
 
 
 def test_a_failing_command_raises_its_exit_code_and_last_thirty_lines(tmp_path: Path) -> None:
@@ -150,7 +146,7 @@ def test_an_exception_in_the_log_ends_the_child() -> None:
             raise RuntimeError("the listener broke")
 
     with pytest.raises(RuntimeError, match="listener"):
-        run_process([PYTHON, "-c", WITH_GRANDCHILD], log=listen, timeout=20)
+        run_process([PYTHON, "-c", WITH_GRANDCHILD], log=listen, timeout=60)
     assert gone(seen[0])
 
 
@@ -164,7 +160,7 @@ def test_ctrl_c_ends_the_group_and_goes_on_up() -> None:
             threading.Timer(0.2, signal.raise_signal, [signal.SIGINT]).start()
 
     with pytest.raises(KeyboardInterrupt):
-        run_process([PYTHON, "-c", WITH_GRANDCHILD], log=listen, timeout=20)
+        run_process([PYTHON, "-c", WITH_GRANDCHILD], log=listen, timeout=60)
     assert gone(seen[0])
 
 
@@ -197,7 +193,7 @@ def test_a_second_ctrl_c_during_the_grace_still_kills() -> None:
                 threading.Timer(delay, signal.raise_signal, [signal.SIGINT]).start()
 
     with pytest.raises(KeyboardInterrupt):
-        run_process([PYTHON, "-c", code], log=listen, timeout=20, grace=10)
+        run_process([PYTHON, "-c", code], log=listen, timeout=60, grace=10)
     assert gone(seen[0])
 
 
@@ -211,7 +207,7 @@ def test_secrets_are_nowhere(tmp_path: Path) -> None:
     lines: list[str] = []
     with pytest.raises(ProcessFailed) as caught:
         run_process(
-            [PYTHON, "-c", code, token], log=lines.append, timeout=20, env=env, log_file=tmp_path / "log"
+            [PYTHON, "-c", code, token], log=lines.append, timeout=60, env=env, log_file=tmp_path / "log"
         )
     for text in ("\n".join(lines), (tmp_path / "log").read_text(), str(caught.value)):
         assert secret not in text
@@ -242,7 +238,7 @@ def test_a_background_server_is_seen_ending(tmp_path: Path) -> None:
     env = {**os.environ, "API_KEY": "open-sesame-123"}
     code = "import os; print('key', os.environ['API_KEY']); raise SystemExit(3)"
     with background_process([PYTHON, "-c", code], log_file=tmp_path / "log", env=env) as server:
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60
         while server.poll() is None and time.monotonic() < deadline:
             time.sleep(0.02)
         assert server.poll() == 3
@@ -260,7 +256,7 @@ def test_a_background_server_ends_with_its_block_however_it_ends(tmp_path: Path)
     def work() -> None:
         with background_process([PYTHON, "-c", WITH_GRANDCHILD], log_file=log) as server:
             pids.append(server.pid)
-            deadline = time.monotonic() + 10
+            deadline = time.monotonic() + 60
             while not server.tail() and time.monotonic() < deadline:
                 time.sleep(0.02)
             assert server.poll() is None
@@ -276,7 +272,7 @@ def test_a_background_server_never_waits_for_its_reader(tmp_path: Path) -> None:
     """More output than a pipe holds is taken while nobody looks."""
     code = "import time\nfor i in range(20000): print('x' * 60)\nprint('done')\ntime.sleep(60)"
     with background_process([PYTHON, "-c", code], log_file=tmp_path / "log") as server:
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while server.tail()[-1:] != ("done",) and time.monotonic() < deadline:
             time.sleep(0.02)
         assert server.tail()[-1] == "done"
