@@ -40,7 +40,7 @@ format: .venv/.made
 	$(BIN)/ruff format .
 
 bench: .venv/.made ## each benchmark prints its figures as name=number
-	@for b in again registry fetch quantize gate; do $(BIN)/python -m benchmarks.$$b || exit 1; done
+	@for b in again registry fetch quantize gate dose_response; do $(BIN)/python -m benchmarks.$$b || exit 1; done
 
 # The stamp is written last: whatever stops the recipe, the next make begins anew.
 .PHONY: .venv

@@ -34,6 +34,8 @@ FLOOR = "floor"
 REVIEW = "review"
 """What stands in a finding's name where people have to judge answers first."""
 
+_MANY = 100_000  # items: how many more is no advice
+
 Scores = NDArray[np.float64]
 
 
@@ -183,8 +185,10 @@ def _against_floor(result: PairedResult, floor: str) -> str:
 
 
 def _needed(result: PairedResult) -> str:
-    needed = f"about {result.needed_n} items" if result.needed_n else "no number of items"
-    return f"{needed} would, at these rates"
+    if not result.needed_n:
+        return "no number of items would, at these rates"
+    needed = f"about {result.needed_n}" if result.needed_n <= _MANY else f"more than {_MANY}"
+    return f"{needed} items would, at these rates"
 
 
 def _seen(setting: Setting, result: PairedResult, before: float, after: float) -> Iterator[str]:

@@ -47,12 +47,12 @@ def walk(model: str | None = None, port: int | None = None) -> dict[str, Any]:
     ``port`` is the gateway's, if not the spec's.
     Raises HeadgateError when a step that should pass does not, or the one that should not does.
     """
-    seconds: dict[str, float] = {}
     spec = _spec(model, port)
     with open_workplace() as place:
         check_libnuma()
         target_of(place, spec.registry.name, spec.rollout)  # a fleet or port it cannot have
-        repos = {} if model else {TINY: _trained(place, seconds)}
+        repos = {} if model else {TINY: trained(place)}
+        seconds = dict(place.seconds)
         # Two servers, the gateway and the users share this machine: a thread each, and none starves another.
         os.environ.setdefault("OMP_NUM_THREADS", "1")
         with _hub(repos):
@@ -74,6 +74,15 @@ def walk(model: str | None = None, port: int | None = None) -> dict[str, Any]:
         "gateway": f"http://127.0.0.1:{spec.rollout.port}/v1",
         "ok": True,
     }
+
+
+def trained(place: Workplace) -> Path:
+    """A folder with the quickstart's own model, trained once."""
+    facts = HERE / "facts.jsonl"
+    inputs = {"facts": Digest.of_file(facts), "engine": engine_digest("train_quickstart"), **_TRAIN}
+    with place.stage("train", "a tiny Llama learns facts"):
+        result = place.staged("train", inputs, lambda: _train(place, facts))
+    return place.unpacked(Manifest.from_json(result["manifest"]))
 
 
 def _spec(model: str | None, port: int | None) -> ReleaseSpec:
@@ -133,15 +142,6 @@ def _rejected(spec: ReleaseSpec) -> dict[str, str]:
         "the quality gate let v3 pass, whose weights were damaged on purpose",
         next_step="report this: the gate, or the noise, does not do what it should",
     )
-
-
-def _trained(place: Workplace, seconds: dict[str, float]) -> Path:
-    """A folder with the quickstart's own model, trained once."""
-    facts = HERE / "facts.jsonl"
-    inputs = {"facts": Digest.of_file(facts), "engine": engine_digest("train_quickstart"), **_TRAIN}
-    with _clock(seconds, "train"), place.stage("train", "a tiny Llama learns facts"):
-        result = place.staged("train", inputs, lambda: _train(place, facts))
-    return place.unpacked(Manifest.from_json(result["manifest"]))
 
 
 def _train(place: Workplace, facts: Path) -> dict[str, Any]:

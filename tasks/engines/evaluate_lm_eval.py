@@ -36,13 +36,11 @@ from typing import Any
 from chat_api import ChatApi, take_key
 from engine_protocol import EngineError, progress, serve_request, versions, write_result
 from lm_eval_chat import chat_model, ranked
+from lm_eval_samples import chosen, sample_of, write_texts
 from lm_eval_tasks import build, isolate
 
 PACKAGES = ("lm_eval", "transformers")
 SCORED = ("task", "doc_id", "doc_hash", "prompt_hash", "value", "said")
-BY_PEOPLE = "bypass"  # lm-eval's metric that scores nothing
-READ = ("task", "doc_id", "prompt", "answer")
-LONGEST_PROMPT, LONGEST_ANSWER = 2000, 500  # characters that are kept for people to read
 
 
 def evaluate(request: dict[str, Any]) -> dict[str, Any]:
@@ -233,71 +231,6 @@ def use_template(tokenizer: Any, request: dict[str, Any]) -> None:
             f"{', '.join(request['chat'])} is asked as a chat, and the model has no chat template",
             next_step="name one under serve.chat_template, or choose a suite without `chat: true`",
         )
-
-
-def sample_of(task: str, sample: dict[str, Any], metric: str | None = None) -> dict[str, Any]:
-    """One item as the gate pairs it and people read it, by its only metric or this one; raises EngineError (config).
-
-    A value that is no finite number becomes null, for the gate to see. Of long texts both ends are kept. What
-    people judge has no value, and ``said`` is its whole answer.
-    """
-    by_people = metric is None and sample["metrics"] == [BY_PEOPLE]
-    metric = metric or sample["metrics"][0]
-    value = math.nan if by_people else value_of(task, sample, metric)
-    answer = answer_of(sample, metric)
-    return {
-        "task": task,
-        "doc_id": sample["doc_id"],
-        "doc_hash": sample["doc_hash"],
-        "prompt_hash": sample["prompt_hash"],
-        "value": value if math.isfinite(value) else None,
-        "prompt": shortened(str(sample["arguments"][0][0]), LONGEST_PROMPT),
-        "answer": shortened(answer, LONGEST_ANSWER),
-        "said": answer.encode(errors="replace").decode() if by_people else None,
-    }
-
-
-def value_of(task: str, sample: dict[str, Any], metric: str) -> float:
-    """What an item scores by a metric; raises EngineError (config) where that is no number."""
-    try:
-        return float(sample[metric])
-    except (TypeError, KeyError):
-        raise EngineError(
-            "config",
-            f"the metric {metric} of {task} gives no number per item",
-            why=f"each item has {', '.join(sample['metrics'])}",
-            next_step="choose another metric in the suite",
-        ) from None
-
-
-def answer_of(sample: dict[str, Any], metric: str) -> str:
-    """What was generated, or the text of the choice that was likeliest: to ``acc_norm``, per character."""
-    if not isinstance(sample["arguments"][0][1], str):  # what to generate up to, and no continuation
-        return str(sample["resps"][0][0])
-    choices = [continuation.strip() for _, continuation in sample["arguments"]]
-    likelihoods = [replies[0][0] for replies in sample["resps"]]
-    if metric == "acc_norm":
-        likelihoods = [value / max(len(choice), 1) for value, choice in zip(likelihoods, choices, strict=True)]
-    return str(choices[likelihoods.index(max(likelihoods))])
-
-
-def shortened(text: str, longest: int) -> str:
-    """Both ends of a long text: templates begin a prompt, and questions and conclusions come in the end."""
-    if len(text) <= longest:
-        return text
-    begin, end = longest // 5, longest * 4 // 5 - 5
-    return f"{text[:begin]} ... {text[-end:]}"
-
-
-def write_texts(path: Path, samples: list[dict[str, Any]]) -> None:
-    """Write what people read of these items; the same texts are the same bytes."""
-    lines = [json.dumps(chosen(sample, READ)) for sample in samples]
-    path.write_bytes(gzip.compress("\n".join(lines).encode(), mtime=0))
-
-
-def chosen(sample: dict[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
-    """These fields of a sample."""
-    return {name: sample[name] for name in names}
 
 
 if __name__ == "__main__":

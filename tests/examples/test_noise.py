@@ -1,4 +1,4 @@
-"""Noise on the scales of a quantized model, and on nothing else."""
+"""Noise on the scales of a quantized model, or on the linear layers of another, and on nothing else."""
 
 import json
 from pathlib import Path
@@ -6,21 +6,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from examples.quickstart.noise import add_noise, scale_tensors
+from examples.quickstart.noise import add_noise, add_weight_noise
 
 SCALES = np.full(32, 0.5, dtype="<f2")
 QWEIGHT = np.arange(8, dtype="<i4")
 
 
-def _model(folder: Path, dtype: str = "F16") -> Path:
+def _model(folder: Path, dtype: str = "F16", name: str = "layer.scales", values: np.ndarray = SCALES) -> Path:
     folder.mkdir()
     header = {
         "__metadata__": {"format": "pt"},
         "layer.qweight": {"dtype": "I32", "shape": [8], "data_offsets": [0, 32]},
-        "layer.scales": {"dtype": dtype, "shape": [32], "data_offsets": [32, 96]},
+        name: {"dtype": dtype, "shape": [32], "data_offsets": [32, 96]},
     }
     text = json.dumps(header).encode()
-    body = len(text).to_bytes(8, "little") + text + QWEIGHT.tobytes() + SCALES.tobytes()
+    body = len(text).to_bytes(8, "little") + text + QWEIGHT.tobytes() + values.tobytes()
     (folder / "model.safetensors").write_bytes(body)
     (folder / "config.json").write_text("{}", encoding="utf-8")
     return folder
@@ -61,6 +61,26 @@ def test_same_seed_gives_the_same_bytes(tmp_path: Path) -> None:
 def test_model_without_scales_is_refused(tmp_path: Path) -> None:
     """It would come back unchanged and be called noisy."""
     source = _model(tmp_path / "source", dtype="I16")
-    assert list(scale_tensors(source / "model.safetensors")) == []
-    with pytest.raises(ValueError, match="not an AWQ model"):
+    with pytest.raises(ValueError, match=r"no float16 tensor .* \.scales"):
         add_noise(source, tmp_path / "noisy", strength=0.5)
+
+
+def test_a_larger_dose_goes_farther_the_same_way(tmp_path: Path) -> None:
+    """In the tensor's own standard deviations, around what was there; without a dose nothing moves."""
+    weights = np.linspace(-1, 1, 32).astype("<f2")
+    source = _model(tmp_path / "source", name="layers.0.mlp.up_proj.weight", values=weights)
+    for dose in (0.0, 0.5, 1.0):
+        assert add_weight_noise(source, tmp_path / str(dose), dose=dose) == 32
+    none, half, whole = (_tensors(tmp_path / str(dose)) for dose in (0.0, 0.5, 1.0))
+    assert none[0] == whole[0] == _tensors(source)[0]
+    assert np.array_equal(none[1], weights)
+    moved = whole[1].astype(float) - weights
+    assert np.std(moved) == pytest.approx(np.std(weights.astype(float)), rel=0.4)
+    assert half[1].astype(float) - weights == pytest.approx(moved / 2, abs=2e-3)
+
+
+def test_model_without_linear_layers_is_refused(tmp_path: Path) -> None:
+    """A quantized one has none, and would come back unchanged."""
+    source = _model(tmp_path / "source")
+    with pytest.raises(ValueError, match=r"no float16 tensor .* _proj\.weight"):
+        add_weight_noise(source, tmp_path / "noisy", dose=0.5)

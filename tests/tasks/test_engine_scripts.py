@@ -217,7 +217,7 @@ def test_content_digest_does_not_know_where_or_when(server: ModuleType, tmp_path
 def test_score_that_is_no_number_becomes_null() -> None:
     """The gate has to see it; JSON cannot carry a NaN."""
     sample = generated("x") | {"exact_match": float("nan")}
-    assert load_engine("evaluate_lm_eval").sample_of("facts", sample)["value"] is None
+    assert load_engine("lm_eval_samples").sample_of("facts", sample)["value"] is None
 
 
 def test_what_people_judge_has_no_score() -> None:
@@ -243,7 +243,7 @@ def test_the_answer_to_a_choice_is_the_likeliest_one() -> None:
     asked = [("Q:", f" {choice}") for choice in ("red", "until", "blue")]
     said = [[(-2.0, False)], [(-1.0, True)], [(-1.0, False)]]
     sample = generated("") | {"arguments": asked, "resps": said}
-    assert load_engine("evaluate_lm_eval").sample_of("facts", sample)["answer"] == "until"
+    assert load_engine("lm_eval_samples").sample_of("facts", sample)["answer"] == "until"
 
 
 def test_the_answer_is_the_one_that_the_metric_takes() -> None:
@@ -258,7 +258,7 @@ def test_the_answer_is_the_one_that_the_metric_takes() -> None:
 def test_long_texts_are_kept_where_they_matter() -> None:
     """At both ends: template and question of a prompt, beginning and conclusion of an answer."""
     sample = generated("begin" + "x" * 5000 + "end", "<system>" + "shots" * 1000 + "Question?")
-    found = load_engine("evaluate_lm_eval").sample_of("facts", sample)
+    found = load_engine("lm_eval_samples").sample_of("facts", sample)
     assert len(found["prompt"]) == 2000
     assert found["prompt"].startswith("<system>")
     assert found["prompt"].endswith("Question?")
