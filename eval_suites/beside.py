@@ -7,7 +7,7 @@ Prompts differ (an API puts them into its own chat template), so items pair by t
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -87,8 +87,9 @@ class Beside:
         return bool(self.failure) and any(task.score for task in self.tasks)
 
     def to_json(self) -> dict[str, Any]:
-        """As evidence carries it."""
-        return asdict(replace(self, models=())) | {"models": list(self.models)}
+        """As evidence carries it: that it could not be asked, and not what a stranger said of why."""
+        told = {"models": list(self.models), "failed": bool(self.failure)}
+        return {name: value for name, value in asdict(self).items() if name != "failure"} | told
 
 
 def can_compare(task: EvalTask) -> bool:

@@ -28,6 +28,15 @@ CANDIDATE = "candidate"
 SOURCE = "source"
 """The name of the baseline that is the same model before it was quantized."""
 
+PRODUCTION = "production"
+"""The name of the baseline that is live."""
+
+PRODUCTION_ON_NEW_RUNTIME = "production-on-new-runtime"
+"""The same, served by a runtime it was not let through on."""
+
+BEFORE = "before"
+"""The name of what the same weights scored on the runtime before, where nothing is live."""
+
 FLOOR = "floor"
 """What stands in a finding's name where a floor was judged and no baseline."""
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 
-from eval_suites.comparison import CANDIDATE, Setting, compared, describe, held_to_floor, percent
+from eval_suites.comparison import CANDIDATE, REVIEW, Setting, compared, describe, held_to_floor, percent
 from eval_suites.plan import Plan
 from eval_suites.report import EvalReport, Item, pair
 from eval_suites.suite import EvalTask, Suite
@@ -39,9 +39,18 @@ def judge(suite: Suite, plan: Plan, candidate: EvalReport, baselines: Mapping[st
 
 
 def is_decided(verdict: Verdict) -> bool:
-    """Whether more items of the candidate would change nothing: it has failed, or nothing is left open."""
+    """Whether more items of the candidate would change nothing: it has failed, or nothing is left open.
+
+    Of a task that waits for people more would not be judged; the others are not held up by it.
+    """
     open_yet = [f for f in verdict.findings if f.outcome is Outcome.INCONCLUSIVE]
-    return verdict.outcome is not Outcome.INCONCLUSIVE or any(f.failure_class for f in open_yet)
+    waiting = {_task(f) for f in open_yet if f.name.startswith(f"{REVIEW}/")}
+    asked = [f for f in open_yet if _task(f) not in waiting]
+    return verdict.outcome is not Outcome.INCONCLUSIVE or not asked or any(f.failure_class for f in asked)
+
+
+def _task(finding: Finding) -> str:
+    return finding.name.partition("/")[2]
 
 
 def is_complete(suite: Suite, plan: Plan, report: EvalReport) -> bool:
@@ -132,10 +141,11 @@ def _insensitive(
     task, alpha = setting.task, setting.suite.alpha
     spec, scores = task.spec, _scores(baseline, task)
     is_partial = any(map(math.isnan, scores))
+    advice = "" if is_partial else "; choose a suite this model can answer"
     if is_partial:
         scores = tuple(item.value for item in judged)
     if isinstance(spec, ReviewedTask):
-        alpha /= len(setting.plan.looks)
+        alpha /= len(setting.plan.counts(task.name))
     needed = spec.goodness(spec.chance) + spec.margin
     if needed < 1 and above_chance([spec.goodness(score) for score in scores], needed, alpha):
         return None
@@ -145,7 +155,7 @@ def _insensitive(
         message=(
             f"{describe(task.name, name)}: {name} scores {percent(_mean(scores))}, not clearly"
             f" {_beyond(task)} by more than the margin ({percent(spec.margin)}), so a model that knows"
-            " nothing would pass; choose a suite this model can answer"
+            f" nothing would pass{advice}"
         ),
         baseline=_mean(scores),
         bound=spec.goodness(needed),

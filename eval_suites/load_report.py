@@ -130,7 +130,7 @@ def _held(report: LoadReport) -> Iterator[str]:
 
 def _gain_of_batching(load: LoadSpec, report: LoadReport) -> Iterator[str]:
     batched, alone = (_medians(load, report.of(side, PEAK)) for side in (CANDIDATE, UNBATCHED))
-    if batched and alone:
+    if batched and alone and UNBATCHED not in report.lost:
         yield (
             f"Batching: {_cell(batched['tokens_per_second'])} tokens per second at the peak, and"
             f" {_cell(alone['tokens_per_second'])} when requests are served one at a time."

@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from itertools import accumulate
 
 from eval_suites.suite import EvalTask, Suite
+from eval_suites.suite_spec import ReviewedTask
 
 MOST_LOOKS = 30  # more end clear cases hardly earlier, and each costs the evaluator a second
-FEWEST_ITEMS = 100  # of the largest task, between two looks
+FEWEST_ITEMS = 100  # between two looks, of the largest task and of those that people judge
 
 
 @dataclass(frozen=True)
@@ -41,8 +42,16 @@ def plan_of(suite: Suite, seed: int) -> Plan:
     chosen = {task.name: _chosen(task, seed) for task in suite.tasks}
     largest = max(sum(map(len, clusters)) for clusters in chosen.values())
     count = min(max(largest // FEWEST_ITEMS, 1), MOST_LOOKS)
-    found = {name: _spread(clusters, count) for name, clusters in chosen.items()}
+    found = {task.name: _asked(task, chosen[task.name], count) for task in suite.tasks}
     return Plan(tuple({name: looks[n] for name, looks in found.items()} for n in range(count)))
+
+
+def _asked(task: EvalTask, clusters: Sequence[list[int]], looks: int) -> list[tuple[int, ...]]:
+    """The doc_ids of each look. People judge whole looks: theirs are the first ones, and none is small."""
+    if not isinstance(task.spec, ReviewedTask):
+        return _spread(clusters, looks)
+    few = min(max(sum(map(len, clusters)) // FEWEST_ITEMS, 1), looks)
+    return [*_spread(clusters, few), *[()] * (looks - few)]
 
 
 def _spread(clusters: Sequence[list[int]], looks: int) -> list[tuple[int, ...]]:

@@ -69,8 +69,11 @@ def sheet_of(
 ) -> list[dict[str, Any]]:
     """A line for each answer that a verdict wants judged, once, its judgement blank: ``reviews`` reads it.
 
-    In an order drawn by the seed, so that nothing tells which model said what.
+    In an order drawn by the seed, so that nothing tells which model said what. Empty where a verdict is not
+    inconclusive: whatever people said would not change it.
     """
+    if verdict.outcome is not Outcome.INCONCLUSIVE:
+        return []
     open_tasks = {finding.name for finding in verdict.findings}
     asked = {
         judged(task.spec.metric, task.texts[item.doc_id], item.said or "")

@@ -53,9 +53,8 @@ class Question:
         """What evidence says that answers it, by kind."""
         evaluate, load = self.gates.evaluate, self.gates.load
         asked: dict[str, dict[str, Any]]
-        asked = {
-            QUALITY: {"suite_digest": str(self.suite.digest), "seed": evaluate.seed, **self.reviews.facts}
-        }
+        suite = {"suite_digest": str(self.suite.digest), "seed": evaluate.seed}
+        asked = {QUALITY: {**suite, "reviews": None, **self.reviews.facts}}
         if evaluate.fidelity and self.version.weights_set != self.version.source_set:
             asked[FIDELITY] = {"limits": asdict(limits_of(evaluate.fidelity))}
         if load:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from eval_suites.beside import Beside
-from eval_suites.comparison import SOURCE
+from eval_suites.comparison import BEFORE, PRODUCTION, PRODUCTION_ON_NEW_RUNTIME, SOURCE
 from eval_suites.report import EvalReport
 from flows.candidate import Candidate, Inputs
 from flows.translate import apis_of
@@ -37,9 +37,7 @@ def measure_source(place: Workplace, candidate: Candidate, texts: Sequence[str] 
 
 def served_live(place: Workplace, inputs: Inputs, live: ModelVersion) -> Served:
     """What is live, served as it is on the runtime that there is."""
-    return Served(
-        "production", load_manifest(place.store, live.weights_manifest), live.serve, inputs.installed
-    )
+    return Served(PRODUCTION, load_manifest(place.store, live.weights_manifest), live.serve, inputs.installed)
 
 
 @dataclass(frozen=True)
@@ -56,7 +54,7 @@ def measure_live(place: Workplace, inputs: Inputs) -> Live | None:
     if live is None:
         return _as_before(place, inputs)
     as_live = _kept(place, inputs, live)
-    return Live("production", as_live) if as_live else _measured_live(place, inputs, live)
+    return Live(PRODUCTION, as_live) if as_live else _measured_live(place, inputs, live)
 
 
 def _as_before(place: Workplace, inputs: Inputs) -> Live | None:
@@ -65,7 +63,7 @@ def _as_before(place: Workplace, inputs: Inputs) -> Live | None:
     if before is None or _same_runtime(inputs, before):
         return None
     report = _kept(place, inputs, before)
-    return Live("before", report) if report else None
+    return Live(BEFORE, report) if report else None
 
 
 def _kept(place: Workplace, inputs: Inputs, version: ModelVersion) -> EvalReport | None:
@@ -76,7 +74,7 @@ def _measured_live(place: Workplace, inputs: Inputs, live: ModelVersion) -> Live
     """What production scores on the whole suite, on the runtime that there is."""
     served = served_live(place, inputs, live)
     measured = evaluate(place, served, inputs.suite, inputs.gates.evaluate.seed)
-    name = "production" if _same_runtime(inputs, live) else "production-on-new-runtime"
+    name = PRODUCTION if _same_runtime(inputs, live) else PRODUCTION_ON_NEW_RUNTIME
     return Live(name, measured.report)
 
 

@@ -9,10 +9,18 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
-from eval_suites.comparison import CANDIDATE, FLOOR, SOURCE
+from eval_suites.comparison import (
+    BEFORE,
+    CANDIDATE,
+    FLOOR,
+    PRODUCTION,
+    PRODUCTION_ON_NEW_RUNTIME,
+    REVIEW,
+    SOURCE,
+)
 from tasks.redact import is_secret_name
 
-_TAKEN = {CANDIDATE, FLOOR, SOURCE, "production", "production-on-new-runtime", "before"}
+_TAKEN = {CANDIDATE, FLOOR, REVIEW, SOURCE, PRODUCTION, PRODUCTION_ON_NEW_RUNTIME, BEFORE}
 
 
 class Section(BaseModel):

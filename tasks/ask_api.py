@@ -23,6 +23,7 @@ from eval_suites.gate import is_complete
 from eval_suites.plan import plan_of
 from eval_suites.report import EvalReport
 from eval_suites.suite import EvalTask, Suite
+from registry.data_errors import worded
 from registry.errors import HeadgateError, InfrastructureError, UsageError
 from registry.plain_text import one_line
 from tasks.ask_suite import ENGINE, read_look, suite_request
@@ -122,6 +123,8 @@ class _Asking:
                 self._ask(asked.report.looks, heard)
         except HeadgateError as problem:
             return replace(asked, failure=one_line(problem.problem, _SHOWN))
+        except (OSError, ValueError, KeyError) as problem:  # a full disk, or what is no report
+            return replace(asked, failure=one_line(worded(problem), _SHOWN))
         return asked
 
     def _ask(self, looks: int, heard: Callable[[Mapping[str, Any]], None]) -> None:

@@ -25,8 +25,8 @@ def judged_before(
 ) -> ModelVersion | None:
     """The newest version of this release digest, if what it was judged by holds and passed; else None.
 
-    ``asked`` maps kinds of evidence to facts that a record of theirs has to have, as plain JSON values. Of
-    the rest the policy decides what has to be there, and how old it may be.
+    ``asked`` maps kinds of evidence to facts that a record of theirs has to have, as plain JSON values; None
+    is a fact that it has not. Of the rest the policy decides what has to be there, and how old it may be.
     """
     versions, _damaged = read_versions(place.store, name)
     same = [version for version in versions if version.release_digest == release]
@@ -48,4 +48,7 @@ def _holds(place: Workplace, version: ModelVersion, asked: Mapping[str, Mapping[
 
 
 def _was_asked(case: Case, kind: str, facts: Mapping[str, Any]) -> bool:
-    return any(is_satisfied(e) and facts.items() <= e.facts.items() for e in case.newest(kind))
+    def has_all(said: Mapping[str, Any]) -> bool:
+        return all(said.get(name) == value for name, value in facts.items())
+
+    return any(is_satisfied(e) and has_all(e.facts) for e in case.newest(kind))

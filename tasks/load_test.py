@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from eval_suites.load_report import LoadReport
 from eval_suites.load_result import Trial, read_trial
-from eval_suites.load_runs import CANDIDATE, UNBATCHED, WARM_UP, LoadRun, bench_arguments, patience, runs_of
+from eval_suites.load_runs import CANDIDATE, WARM_UP, LoadRun, bench_arguments, patience, runs_of
 from eval_suites.load_spec import LoadSpec
 from fleet.readiness import answers
 from registry.errors import InfrastructureError
@@ -87,7 +87,7 @@ class _Watch:
             self._take(run)
         else:
             self.lost[run.side] = f"had not answered everything {patience(self._load):g} s after {run.step}"
-        if self.lost.keys() - {UNBATCHED} and self._ends_step(run):  # nobody judges that one
+        if self.lost and self._ends_step(run):
             self._over = True
             self._look_at(run, self._endpoints.keys() - self.lost.keys())
             raise _ServerLost

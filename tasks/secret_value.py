@@ -5,14 +5,17 @@ from __future__ import annotations
 import re
 from typing import cast
 
+import httpx
 from prefect.blocks.system import Secret
 
-from registry.errors import UsageError
+from registry.data_errors import worded
+from registry.errors import InfrastructureError, UsageError
 
 
 def secret_of(block: str, *, named_by: str, instead: str) -> str | None:
-    """What is in the Prefect Secret of this name; None where it is empty. Raises UsageError.
+    """What is in the Prefect Secret of this name; None where it is empty.
 
+    Raises UsageError, and InfrastructureError where Prefect's server does not answer.
     ``named_by`` is the spec's key, and ``instead`` what else may be done, as half a sentence.
     """
     try:
@@ -22,6 +25,12 @@ def secret_of(block: str, *, named_by: str, instead: str) -> str | None:
             f"There is no Prefect Secret named {block!r}",
             why=f"{named_by} names it",
             next_step=f"make it in Prefect's UI under Blocks, or {instead}",
+        ) from problem
+    except httpx.HTTPError as problem:
+        raise InfrastructureError(
+            f"The Prefect Secret {block!r} cannot be read",
+            why=worded(problem),
+            next_step="see whether the Prefect server answers, and try again",
         ) from problem
     return clean(str(found.get()), f"the Prefect Secret {block}")
 

@@ -123,7 +123,7 @@ class ChatApi:
     def _post(self, body: bytes) -> Reply:
         host = self._url.hostname or ""
         kind = http.client.HTTPSConnection if self._tls else http.client.HTTPConnection
-        connection = kind(host, self._url.port)
+        connection = kind(host, self._url.port or (443 if self._tls else 80))  # without: IPv6 reads as a port
         connection.sock = self._connected()
         try:
             if self._tls:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 
 from eval_suites.plan import plan_of
 from eval_suites.suite import Suite
+from tests.simulators.reviews import reviewed_suite
 
 
 def resized(suite: Suite, items: int, clusters: tuple[str, ...] = ()) -> Suite:
@@ -78,3 +80,12 @@ def test_a_small_task_beside_a_large_one_has_looks_without_items(facts: Suite) -
     plan = plan_of(replace(facts, tasks=(large, small)), 0)
     assert sorted(plan.asked("write", 30)) == list(range(10))
     assert () in {look["write"] for look in plan.looks}
+
+
+def test_people_are_asked_a_hundred_at_a_time(facts: Suite, tmp_path: Path) -> None:
+    """Also beside a task with thirty looks: the first ones are theirs."""
+    large, (judged,) = replace(facts.tasks[0], items=3000), reviewed_suite(tmp_path).tasks
+    plan = plan_of(replace(facts, tasks=(large, judged)), 0)
+    assert plan.counts("opinions") == (100, 200, 300)
+    assert len(plan.counts("choose")) == 30
+    assert len(plan.asked("opinions", 1)) == 100

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from eval_suites.report import EvalReport
 from eval_suites.reviews import Reviews
 from eval_suites.suite import Suite
 from eval_suites.unjudged import sheet_of
-from judging.verdict import FailureClass, Outcome, Verdict
+from judging.verdict import FailureClass, Finding, Outcome, Verdict
 from tests.simulators.evaluation import SEED, judged
 from tests.simulators.reviews import PROMPTS, answered, reviewed_suite, reviews_of
 
@@ -191,3 +192,23 @@ def test_a_baseline_that_people_do_not_like_is_asked_on(suite: Suite) -> None:
     verdict, sheet = gate(suite, reviews_of(suite, [hopeless], good), hopeless, {"source": hopeless})
     assert verdict.findings[0].failure_class is FailureClass.CONFIG
     assert sheet == []
+
+
+def test_a_candidate_that_failed_asks_nobody(suite: Suite) -> None:
+    """Whatever people said, it would stay a no."""
+    source, candidate = answered(suite, bad_every(50)), answered(suite, bad_every(20))
+    verdict, sheet = gate(suite, Reviews(), candidate, {"source": source})
+    assert sheet
+    no = Finding(name="source/choose", outcome=Outcome.FAIL, message="", failure_class=FailureClass.MODEL)
+    failed = Verdict.of([*verdict.findings, no])
+    assert sheet_of(suite, plan_of(suite, SEED), SEED, failed, candidate, {"source": source}) == []
+
+
+def test_what_waits_for_people_holds_up_no_other_task(suite: Suite) -> None:
+    """More items may settle the other one; then people are asked."""
+    source, candidate = answered(suite, bad_every(50)), answered(suite, bad_every(20))
+    waiting, _ = gate(suite, Reviews(), candidate, {"source": source})
+    other = Finding(name="source/choose", outcome=Outcome.INCONCLUSIVE, message="")
+    assert not is_decided(Verdict.of([*waiting.findings, other]))
+    assert is_decided(Verdict.of([*waiting.findings, replace(other, outcome=Outcome.PASS)]))
+    assert is_decided(Verdict.of([*waiting.findings, replace(other, failure_class=FailureClass.CONFIG)]))

@@ -48,11 +48,11 @@ class Trouble:
     def stores(self) -> tuple[S3Store, S3Store]:
         """A troubled and a calm store over the same, empty prefix."""
         self.faults.choose = lambda _method, _path: None
-        self.pauses.clear()
         prefix = f"store-{next(_NUMBERS)}"
         calm = S3Store(self.direct, BUCKET, prefix)
         troubled = S3Store(self.through, BUCKET, prefix, sleep=self.pauses.append)
         troubled.put_if_absent("warm-up", b"")
+        self.pauses.clear()  # a busy machine may have had it wait
         return troubled, calm
 
 

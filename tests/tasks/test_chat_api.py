@@ -159,3 +159,11 @@ def test_the_key_leaves_the_environment(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setenv(api.KEY_VARIABLE, f"{KEY}\n")
     assert api.take_key() == KEY
     assert api.take_key() == ""
+
+
+def test_an_address_of_ipv6_is_asked_by_its_name() -> None:
+    """Without a port written out, its last group is none."""
+    client = api.ChatApi("http://[::1]/v1/chat/completions", [("127.0.0.1", 9)], None, timeout=1.0, pause=0.0)
+    with pytest.raises(Exception, match="did not answer") as caught:
+        client.answer(HELLO)
+    assert "refused" in caught.value.why
