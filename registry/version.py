@@ -22,9 +22,14 @@ LAST_NUMBER = 999_999
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,127}")
 
 
+def is_name(text: str) -> bool:
+    """Whether a model or a GPU class can have this name."""
+    return bool(_NAME.fullmatch(text))
+
+
 def check_name(name: str) -> str:
     """The name itself, or ValueError when no model or GPU class can have it."""
-    if not _NAME.fullmatch(name):
+    if not is_name(name):
         raise ValueError(f"not a name (lower-case letters, digits, '.', '_', '-'): {name!r}")
     return name
 
