@@ -24,7 +24,14 @@ from registry.numbers import (
 from registry.store import Store
 from registry.taken import already, as_named, named_records, pointed_at, who_names
 from registry.unknown_version import unknown_version
-from registry.version import LAST_NUMBER, ModelVersion, VersionDraft, check_name, parse_reference
+from registry.version import (
+    LAST_NUMBER,
+    ModelVersion,
+    VersionDraft,
+    asked_reference,
+    check_name,
+    parse_reference,
+)
 from registry.version_record import RECORDS, index_key, parse_record, read_version, version_key
 
 
@@ -96,10 +103,7 @@ def get_version(store: Store, reference: str) -> ModelVersion:
 
     Raises UsageError when there is none, RecordGone when there was one.
     """
-    try:
-        name, number = parse_reference(reference)
-    except ValueError as problem:
-        raise UsageError(str(problem), next_step="write it as NAME/NUMBER, for example tiny/3") from problem
+    name, number = asked_reference(reference)
     version = read_version(store, name, number)
     if version is None:
         raise _unknown(store, name, number)
