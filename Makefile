@@ -18,13 +18,13 @@ quickstart: .venv/.made ## from a hub to a canary-verified fleet, on this machin
 	$(BIN)/headgate quickstart
 
 # Most tests wait for servers and clocks: three at a time fit two cores, and two of those with real engines.
-FILES_AT_ONCE := --dist loadfile --no-loadscope-reorder --numprocesses
+FILES_AT_ONCE := --dist loadfile --no-loadscope-reorder
 
 test: test-fast ## all tests this machine can run, but for the slow ones
-	$(BIN)/pytest -m "e2e and not slow" $(FILES_AT_ONCE) 2
+	$(BIN)/pytest -m "e2e and not slow" $(FILES_AT_ONCE) --numprocesses 2
 
 test-fast: .venv/.made ## without the end-to-end tests
-	$(BIN)/pytest -m "not e2e" $(FILES_AT_ONCE) 3
+	$(BIN)/pytest -m "not e2e" $(FILES_AT_ONCE) --numprocesses 3
 
 test-slow: .venv/.made ## the quickstart from its first step to its last, with nothing beside it
 	$(BIN)/pytest -m slow

@@ -12,7 +12,6 @@ from cli.aliases import Why
 from cli.display import Display, print_json, print_table, say
 from cli.registry_access import Reference, RegistryAccess
 from cli.releases import Json
-from registry.errors import UsageError
 from registry.manifests import read_manifest
 from registry.pins import Pin
 from registry.pins import pin as put_pin
@@ -93,10 +92,7 @@ def pin(version: Reference, why: Why, as_json: Json = False) -> None:
 
 def unpin(version: Reference, as_json: Json = False) -> None:
     """Take a pin out; the files stay while anything else needs them."""
-    try:
-        there = take_pin(RegistryAccess().store, version)
-    except ValueError as problem:
-        raise UsageError(str(problem), next_step="write it as NAME/NUMBER, for example tiny/3") from problem
+    there = take_pin(RegistryAccess().store, version)
     if as_json:
         print_json({"version": version, "was_pinned": there, "ok": True})
     else:

@@ -10,7 +10,7 @@ import typer
 from cli import prefect_server
 from cli.display import Display, print_json, print_table, say
 from registry.errors import UsageError
-from registry.version import parse_reference
+from registry.version import asked_reference
 from tasks.disk import sizes_in_words
 
 Json = Annotated[bool, typer.Option("--json", help="One compact JSON object as the last line of output.")]
@@ -52,7 +52,7 @@ def regate(
     from flows.spec import load_spec
 
     loaded = load_spec(spec) if spec else None
-    if loaded and loaded.registry.name != _name_of(version):
+    if loaded and loaded.registry.name != asked_reference(version)[0]:
         raise UsageError(
             f"the spec {spec} releases {loaded.registry.name}, and {version} is to be judged by it",
             next_step="give the spec that the version was released by",
@@ -66,13 +66,6 @@ def regate(
         say(f"{result['version']}: {result['note']}.")
         return
     show_release(result, as_json=as_json)
-
-
-def _name_of(version: str) -> str:
-    try:
-        return parse_reference(version)[0]
-    except ValueError as problem:
-        raise UsageError(str(problem), next_step="write it as NAME/NUMBER, for example tiny/3") from problem
 
 
 def promote(

@@ -58,7 +58,8 @@ def check(
         Profile, typer.Option(help="Take it as evaluate.profile in a spec would.")
     ] = Profile.STANDARD,
     allow_code: Annotated[
-        list[str] | None, typer.Option(help="A digest, as evaluate.allow_code in a spec has it.")
+        list[str] | None,
+        typer.Option(help="Allow the suite with this digest to run code; the refusal names it."),
     ] = None,
     as_json: Json = False,
 ) -> None:

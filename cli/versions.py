@@ -129,11 +129,11 @@ def _lineage(reference: str, now: datetime) -> tuple[Lineage, list[str]]:
 
 
 def _aliases(chain: Chain, log: Log) -> tuple[Aliases, list[str]]:
-    """The aliases, none where they cannot be believed; and why not, unless the log says so already."""
+    """The aliases, none where they cannot be believed; and why not, unless the log is at fault."""
     try:
         return chain.latest()[1].aliases, []
     except InfrastructureError as damage:
-        return Aliases(), [] if damage.problem in log.wrong else [str(damage)]
+        return Aliases(), [] if log.wrong else [str(damage)]
 
 
 def _end_with(problems: list[str]) -> None:

@@ -121,11 +121,16 @@ class LocalFleet:
             )
 
     def _want(self, desired: DesiredState) -> int:
-        """Write what is desired under a new generation, unless it already is; returns the generation."""
+        """Write what is desired under a new generation, unless it already is; returns the generation.
+
+        One whose last attempt failed is asked for anew: its old problem says nothing of the next attempt.
+        """
         with exclusive(self._files.desired_lock):
             present = self._files.read_desired()
             generation = present.generation if present else 0
-            if present is None or replace(desired, generation=generation) != present:
+            seen = self._files.read_observed()
+            failed = bool(seen.problem) and seen.tried == generation
+            if present is None or failed or replace(desired, generation=generation) != present:
                 generation += 1
                 write_json(self._files.desired, replace(desired, generation=generation).to_json())
         return generation
@@ -133,7 +138,8 @@ class LocalFleet:
     def _wait(self, generation: int, reached: Callable[[ObservedState], bool], seconds: float) -> None:
         """Wait for the supervisor, starting it when it is dead; raises InfrastructureError.
 
-        A problem counts once the supervisor met it with this generation: what failed before is no matter.
+        A problem counts once the supervisor met it with this generation. What failed before is told only when
+        the time is up: a supervisor of an older Headgate does not say what it tried.
         """
         deadline = time.monotonic() + seconds
         troubled_since: float | None = None
@@ -147,12 +153,13 @@ class LocalFleet:
             if not supervised and not (self._supervisor and self._supervisor.is_alive):
                 self._start_supervisor()
             now = time.monotonic()
-            problem = seen.problem if fresh and seen.tried == generation else ""
-            troubled_since = (troubled_since or now) if problem else None
+            problem = seen.problem if fresh else ""
+            counts = bool(problem) and seen.tried == generation
+            troubled_since = (troubled_since or now) if counts else None
             if now > deadline or (troubled_since and now - troubled_since > _PROBLEM_SECONDS):
                 raise InfrastructureError(
                     f"the fleet {self._directory.name} did not become what was asked",
-                    why=problem or f"its supervisor did not say so within {seconds:g} s",
+                    why=problem or f"its supervisor did not report success within {seconds:g} s",
                     next_step=f"read the logs in {self._directory}, mend the cause and run the command again",
                 )
             time.sleep(_POLL_SECONDS)

@@ -87,6 +87,11 @@ class LocalReplicas:
                 arguments = (name, replica, Daemon(*replica.process))
                 threading.Thread(target=self._ask, args=arguments, daemon=True).start()
 
+    def retry(self) -> None:
+        """Have what could not be started tried again in the next step: somebody asks for it now."""
+        for name in self._unstartable.keys() & self._replicas:
+            self._replicas[name] = replace(self._replicas[name], failures=0)
+
     def raise_unstartable(self) -> None:
         """Raise the InfrastructureError of a replica that could not be started even once.
 

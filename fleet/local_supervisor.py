@@ -75,6 +75,8 @@ class Supervisor:
         desired = self._files.read_desired()
         if desired is None:
             return True
+        if desired.generation != self._tried:
+            self._replicas.retry()
         self._tried = desired.generation
         collect_ended()
         now = time.time()

@@ -5,20 +5,10 @@ Publishing writes the index first. So a record that it does not name was not lef
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
-from registry.store import Store
+from registry.numbers import Index
 from registry.verify_evidence import Said, releases_of
 from registry.version import ModelVersion
 from registry.version_record import INDEX, index_key
-
-Index = Mapping[str, bytes | None]
-"""The claims of the index, by their keys."""
-
-
-def read_index(store: Store, name: str | None = None) -> Index:
-    """All of the index, or a model's part of it."""
-    return {key: store.get(key) for key in store.list(f"{INDEX}{name}/" if name else INDEX)}
 
 
 def is_indexed(version: ModelVersion, index: Index) -> bool:

@@ -10,7 +10,7 @@ from registry.alias_chain import Chain
 from registry.alias_entries import read_links
 from registry.alias_log import get_aliases, places
 from registry.errors import InfrastructureError
-from registry.numbers import lost_numbers, published
+from registry.numbers import known_names, lost_numbers
 from registry.problem import Problem
 from registry.publish import read_versions
 from registry.store import Store
@@ -71,7 +71,7 @@ def list_with_aliases(store: Store, trust: Trust, name: str | None = None) -> Li
     changed = (problem for version, at in by_version if (problem := at.changed(version)))
     problems = [problem for at in pointing.values() for problem in at.problems]
     problems += [*map(str, damaged.values()), *changed]
-    names = {name} if name else {*published(store), *(version.name for version in found)}
+    names = {name} if name else known_names(store, found)
     named = {(place[0], number) for place, at in pointing.items() for number in at.numbers}
     known = {(version.name, version.number) for version in found}
     problems += _gone(store, names, named - known)

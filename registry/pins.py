@@ -12,7 +12,7 @@ from registry.data_errors import worded
 from registry.digest import canonical_json
 from registry.errors import InfrastructureError
 from registry.store import Store
-from registry.version import parse_reference
+from registry.version import asked_reference, parse_reference
 
 FORMAT = 1
 _FOLDER = "pins/"
@@ -54,7 +54,7 @@ def pin(store: Store, wanted: Pin) -> None:
 
 
 def unpin(store: Store, version: str) -> bool:
-    """Take the pin out; returns whether there was one. ValueError for what is no reference."""
+    """Take the pin out; returns whether there was one. UsageError for what is no reference."""
     key = _key(version)
     there = store.get(key) is not None
     store.delete(key)
@@ -85,5 +85,5 @@ def _read(store: Store, key: str) -> Pin | None:
 
 
 def _key(version: str) -> str:
-    name, number = parse_reference(version)
+    name, number = asked_reference(version)
     return f"{_FOLDER}{name}-{number}.json"

@@ -17,14 +17,21 @@ from registry.numbers import (
     READERS,
     kept_numbers,
     lost_numbers,
-    newest_key,
     newest_known,
+    number_in,
     remember_newest,
 )
 from registry.store import Store
-from registry.taken import already, as_named, named_records
+from registry.taken import already, as_named, named_records, pointed_at, who_names
 from registry.unknown_version import unknown_version
-from registry.version import LAST_NUMBER, ModelVersion, VersionDraft, check_name, parse_reference
+from registry.version import (
+    LAST_NUMBER,
+    ModelVersion,
+    VersionDraft,
+    asked_reference,
+    check_name,
+    parse_reference,
+)
 from registry.version_record import RECORDS, index_key, parse_record, read_version, version_key
 
 
@@ -53,13 +60,14 @@ def put_version(store: Store, version: ModelVersion) -> ModelVersion:
     naming both digests, when the number holds other content or the content another number.
     """
     kept = check_free(store, version)
-    if store.get(version_key(version.name, version.number)) is None:
+    taken = read_version(store, version.name, version.number)
+    if taken is None:
         _newest(store, version.name)
         key, wanted = index_key(version), _text(version.number)
         while (claim := store.get(key)) != wanted:
             _check_claim(store, version, claim)
             store.compare_and_swap(key, claim, wanted)
-    taken = _create(store, kept)
+        taken = _create(store, kept)
     if taken.content_digest != version.content_digest:
         raise already(version, taken, version.number)
     return taken
@@ -95,10 +103,7 @@ def get_version(store: Store, reference: str) -> ModelVersion:
 
     Raises UsageError when there is none, RecordGone when there was one.
     """
-    try:
-        name, number = parse_reference(reference)
-    except ValueError as problem:
-        raise UsageError(str(problem), next_step="write it as NAME/NUMBER, for example tiny/3") from problem
+    name, number = asked_reference(reference)
     version = read_version(store, name, number)
     if version is None:
         raise _unknown(store, name, number)
@@ -194,9 +199,8 @@ def _free_number(store: Store, name: str) -> int:
         number += 1
     if number > LAST_NUMBER:
         step = "release it under another name; or, where no version has such a number, remove"
-        raise UsageError(
-            f"The numbers of {name} are used up", next_step=f"{step} {newest_key(name)} from the store"
-        )
+        named = " and ".join(who_names(store, name, LAST_NUMBER))
+        raise UsageError(f"The numbers of {name} are used up", next_step=f"{step} {named} from the store")
     return number
 
 
@@ -207,7 +211,8 @@ def _newest(store: Store, name: str) -> int:
         return number
     # No hint: a new name, or a store from before there were any, whose index may lack a record. Or the
     # newest record is gone: its number is not given again, nor any that an alias pointed at.
-    known = (*kept_numbers(store, name), *lost_numbers(store, name), *named_records(store, name))
+    pointed = (n for numbers in pointed_at(store, name).values() for n in numbers)
+    known = (*kept_numbers(store, name), *lost_numbers(store, name), *named_records(store, name), *pointed)
     number = max([number, *known])
     if number:
         repair_index(store, name)
@@ -216,8 +221,8 @@ def _newest(store: Store, name: str) -> int:
 
 
 def _claimed(draft: VersionDraft, claim: bytes) -> int:
-    if claim.isdigit() and 0 < int(claim) <= LAST_NUMBER:
-        return int(claim)
+    if number := number_in(claim):
+        return number
     raise InfrastructureError(
         f"The index entry {index_key(draft)} is damaged",
         why=f"it should be a version's number and is {claim[:40]!r}",

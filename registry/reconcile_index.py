@@ -7,8 +7,17 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import PurePosixPath
 
-from registry.content_index import Index, is_indexed, may_be_indexed, read_index
-from registry.numbers import lost_numbers, newest_key, newest_known, published, remember_newest
+from registry.content_index import is_indexed, may_be_indexed
+from registry.numbers import (
+    Index,
+    known_names,
+    lost_numbers,
+    newest_key,
+    newest_known,
+    number_in,
+    read_index,
+    remember_newest,
+)
 from registry.problem import Mend, Problem
 from registry.publish import index_version
 from registry.store import Store
@@ -16,7 +25,7 @@ from registry.taken import named_records
 from registry.trust import Trust
 from registry.verify_evidence import read_said
 from registry.version import ModelVersion
-from registry.version_record import INDEX, index_key
+from registry.version_record import INDEX, RECORDS, index_key
 
 _GONE = "restore the store from a backup, or import or release it again"
 _STRANGE = "find out who writes to the store, and restore what was there before from a backup, or remove it"
@@ -33,7 +42,7 @@ class IndexReconciler:
 
     def problems(self) -> Iterator[Problem]:
         """Hints that are too low, records that are gone or not indexed, publications that have not ended."""
-        for name in sorted({*published(self.store), *(version.name for version in self.versions)}):
+        for name in sorted(known_names(self.store, self.versions)):
             yield from self._behind(name)
             lost = lost_numbers(self.store, name)
             for number in lost:
@@ -59,11 +68,20 @@ class IndexReconciler:
 
     def _behind(self, name: str) -> Iterator[Problem]:
         """A hint below a number that was given; without any hint, the next publisher looks for itself."""
-        kept = (v.number for v in self.versions if v.name == name and v not in self.strange)
-        given = max([0, *kept, *named_records(self.store, name)])
+        kept = {v.number for v in self.versions if v.name == name} - self._strange_numbers(name)
+        given = max([0, *kept, *self._damaged_numbers(name), *named_records(self.store, name)])
         if 0 < newest_known(self.store, name) < given:
             what = f"{newest_key(name)} names a lower number than {name}/{given}, which was given"
             yield Problem(what, "it is raised: no number is given twice", self._remember(name, given))
+
+    def _strange_numbers(self, name: str) -> set[int]:
+        return {version.number for version in self.strange if version.name == name}
+
+    def _damaged_numbers(self, name: str) -> set[int]:
+        """Of damaged records, as far as the index names them: anybody may leave one under any number."""
+        mine = (key for key in self.damaged if key.startswith(f"{RECORDS}{name}/"))
+        claims = (claim for key, claim in self._index.items() if key.startswith(f"{INDEX}{name}/"))
+        return {number_in(PurePosixPath(key).stem) for key in mine} & {*map(number_in, claims)} - {0}
 
     def _unnamed(self, name: str) -> Iterator[Problem]:
         for version in (v for v in self._unindexed if v.name == name):
@@ -78,11 +96,9 @@ class IndexReconciler:
 
     def _open_claims(self, name: str, lost: list[int]) -> Iterator[Problem]:
         prefix, known = f"{INDEX}{name}/", {index_key(version) for version in self.versions}
-        damaged = {PurePosixPath(key).stem.lstrip("0") for key in self.damaged if f"/{name}/" in key}
-        strange = {version.number for version in self.strange if version.name == name}
-        told = {str(number).encode() for number in (*lost, *damaged, *strange)}
+        told = {*lost, *self._damaged_numbers(name), *self._strange_numbers(name)}
         for key in sorted(self._index.keys() - known):
-            if key.startswith(prefix) and self._index[key] not in told:
+            if key.startswith(prefix) and number_in(self._index[key]) not in told:
                 content = key.removeprefix(prefix)
                 what = f"A publication of {name} with the content {content[:12]} has not ended"
                 yield Problem(what, "the next release of that content goes on with it", harmless=True)

@@ -18,12 +18,13 @@ from registry.alias_chain import Snapshot
 from registry.data_errors import worded
 from registry.digest import Digest
 from registry.errors import InfrastructureError, Refused
+from registry.numbers import NEWEST
 from registry.plain_text import counted
 from registry.store import PLACES, Store
 from registry.store_guard import check_source, check_target
 from registry.version_record import INDEX, RECORDS, parse_record
 
-_MOVING = ("aliases/", "rollouts/", "pins/", "versions-newest/", INDEX)
+_MOVING = ("aliases/", "rollouts/", "pins/", NEWEST, INDEX)
 """What a store changes in place; a key that the source has no more is removed from the copy too."""
 _LEFT_BEHIND = ("leases/",)
 """What belongs to processes that write to the source now."""

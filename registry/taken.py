@@ -1,39 +1,75 @@
 """What a number or a content stands for already, so that neither is given again; and what is said then.
 
 The record of a version may be lost. Its number goes on meaning it: the alias logs say which record it had
-when an alias was moved to it, whoever signed that and whatever was given up since.
+when an alias was moved to it, whoever signed that and whatever was given up since. An alias record without
+a log, from before there were any, names numbers too; nobody signed it, so no more than that follows from it.
 """
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from dataclasses import replace
 
+from registry.alias import Aliases
 from registry.alias_chain import Chain
 from registry.alias_entries import read_entries
+from registry.alias_move import Move
 from registry.digest import Digest
 from registry.errors import InfrastructureError, Refused
+from registry.numbers import newest_key, newest_known
 from registry.store import Store
 from registry.trust import Trust
-from registry.version import LAST_NUMBER, ModelVersion
+from registry.version import LAST_NUMBER, ModelVersion, is_name
+from registry.version_record import version_key
 
 
 def named_records(store: Store, name: str) -> dict[int, set[Digest]]:
-    """Every number that an alias of a model points or pointed at, and the records that it had."""
+    """Every number that the alias logs of a model name, and the records that it had."""
     named: dict[int, set[Digest]] = {}
-    keys = [*store.list(f"aliases/{name}/"), *store.list(f"audit/{name}/")]
-    for gpu_class in {key.split("/")[2].removesuffix(".json") for key in keys}:
-        chain = Chain(store, Trust(()), name, gpu_class)
-        moves = [entry.move for entry in read_entries(chain) if entry.move]
-        states = [state for move in moves for state in (move.before, move.after)]
-        with contextlib.suppress(InfrastructureError):  # damaged: it names nothing, and others tell of it
-            states.append(chain.saved()[1].aliases)
-        for number in (n for state in states for n in state.to_json().values() if n):
+    for move in (move for chain in _chains(store, name) for move in _moves(chain)):
+        for number in _numbers(move.before, move.after):
             named.setdefault(number, set())
-        for move in moves:
-            named[move.target or 0].add(move.version)
-    return {number: records for number, records in named.items() if number <= LAST_NUMBER}
+        if move.target in named:
+            named[move.target].add(move.version)
+    return named
+
+
+def pointed_at(store: Store, name: str) -> dict[str, set[int]]:
+    """The numbers that alias records without a log name, by the keys of those records."""
+    named: dict[str, set[int]] = {}
+    for chain in _chains(store, name):
+        with contextlib.suppress(InfrastructureError):  # damaged: it names nothing, and others tell of it
+            if not _moves(chain):
+                named[chain.record_key] = _numbers(chain.saved()[1].aliases)
+    return named
+
+
+def who_names(store: Store, name: str, number: int) -> list[str]:
+    """The keys of all that says that a number was given: its record, hint, alias logs and alias records."""
+    keys = [newest_key(name)] if newest_known(store, name) == number else []
+    for chain in _chains(store, name):
+        named = (move.number for move in _moves(chain) if number in _numbers(move.before, move.after))
+        keys += map(chain.entry_key, named)
+    keys += (key for key, numbers in pointed_at(store, name).items() if number in numbers)
+    own = version_key(name, number)
+    return keys if store.get(own) is None else [own, *keys]
+
+
+def _chains(store: Store, name: str) -> Iterator[Chain]:
+    keys = [*store.list(f"aliases/{name}/"), *store.list(f"audit/{name}/")]
+    for gpu_class in sorted({key.split("/")[2].removesuffix(".json") for key in keys}):
+        if is_name(gpu_class):
+            yield Chain(store, Trust(()), name, gpu_class)
+
+
+def _moves(chain: Chain) -> list[Move]:
+    return [entry.move for entry in read_entries(chain) if entry.move]
+
+
+def _numbers(*states: Aliases) -> set[int]:
+    """The numbers that these states name and that a reference can."""
+    return {n for state in states for n in state.to_json().values() if n and n <= LAST_NUMBER}
 
 
 def as_named(version: ModelVersion, records: Collection[Digest]) -> ModelVersion:

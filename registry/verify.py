@@ -18,7 +18,7 @@ from registry.alias import Alias
 from registry.alias_chain import Chain
 from registry.alias_history import RECORD_HELPS, Log, faults, log_of
 from registry.blobs import BlobStore
-from registry.content_index import is_indexed, may_be_indexed, read_index
+from registry.content_index import is_indexed, may_be_indexed
 from registry.counting import Case
 from registry.digest import Digest
 from registry.errors import InfrastructureError, Refused
@@ -26,6 +26,7 @@ from registry.lost_evidence import check_kept
 from registry.manifest import Manifest
 from registry.manifests import load_manifest, manifest_key
 from registry.named_version import named_version
+from registry.numbers import read_index
 from registry.oci_layout import OciLayout
 from registry.open_case import open_case
 from registry.plain_text import counted
@@ -158,7 +159,8 @@ def _check_index(store: Store, version: ModelVersion, said: Said) -> str:
     if not is_indexed(version, {key: data}):
         found = "missing" if data is None else f"{data[:40]!r}"
         what = f"The index from content to number has another number for {version.reference}"
-        published = may_be_indexed(version, said, read_index(store, version.name))
+        index = read_index(store, version.name) if version.predates_signing else {}
+        published = may_be_indexed(version, said, index)
         step = "`headgate reconcile --apply` writes it anew" if published else RECORD_HELPS
         raise Refused(what, why=f"{key} is {found}", next_step=step)
     return "its content leads to its number"

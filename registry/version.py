@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any, Self
 
 from registry.digest import Digest
+from registry.errors import UsageError
 
 FORMAT = 2
 """What is written now; format 1, still read and written back as it was, has no ``source_set``."""
@@ -22,9 +23,14 @@ LAST_NUMBER = 999_999
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,127}")
 
 
+def is_name(text: str) -> bool:
+    """Whether a model or a GPU class can have this name."""
+    return bool(_NAME.fullmatch(text))
+
+
 def check_name(name: str) -> str:
     """The name itself, or ValueError when no model or GPU class can have it."""
-    if not _NAME.fullmatch(name):
+    if not is_name(name):
         raise ValueError(f"not a name (lower-case letters, digits, '.', '_', '-'): {name!r}")
     return name
 
@@ -173,6 +179,14 @@ def parse_reference(reference: str) -> tuple[str, int]:
     if not slash or not re.fullmatch(r"[1-9][0-9]{0,5}", number):
         raise ValueError(f"not a version reference (name/number): {reference!r}")
     return check_name(name), int(number)
+
+
+def asked_reference(reference: str) -> tuple[str, int]:
+    """The same, of what a person asks for; raises UsageError."""
+    try:
+        return parse_reference(reference)
+    except ValueError as problem:
+        raise UsageError(str(problem), next_step="write it as NAME/NUMBER, for example tiny/3") from problem
 
 
 _DIGESTS = ("source_manifest", "weights_manifest", "weights_set", "runtime", "image")

@@ -274,16 +274,31 @@ def test_a_move_that_is_gone_or_damaged_in_the_middle_is_noticed(
     assert answer["versions"][0]["aliases"] == ["candidate", "staging", "production"]
 
 
-@pytest.mark.parametrize("key", ["audit/tiny/cpu/00000002.json", "aliases/tiny/cpu.json"])
+@pytest.mark.parametrize(
+    ("key", "left", "fault"),
+    [
+        ("audit/tiny/cpu/00000002.json", b"{}", "audit/tiny/cpu/00000002.json cannot be believed"),
+        ("audit/tiny/cpu/00000002.json", None, "was cut off: this home has seen move 2"),
+        ("aliases/tiny/cpu.json", b"{}", "aliases/tiny/cpu.json cannot be believed"),
+    ],
+)
 def test_a_version_is_shown_where_what_tells_its_aliases_is_damaged(
-    tiny: TinyHome, version: ModelVersion, capsys: pytest.CaptureFixture[str], key: str
+    tiny: TinyHome,
+    version: ModelVersion,
+    capsys: pytest.CaptureFixture[str],
+    key: str,
+    left: bytes | None,
+    fault: str,
 ) -> None:
     """The last move, or the record: no alias can be believed, the rest is shown, and the fault told once."""
-    (tiny.home.store / key).write_bytes(b"{}")
+    assert main(["versions"]) == 0  # this home has seen them
+    tiny.store.delete(key)
+    if left is not None:
+        tiny.store.put_if_absent(key, left)
     assert main(["show", "tiny/1"]) == 40
     shown = capsys.readouterr()
     assert str(version.release_digest) in shown.out
-    assert shown.err.count(f"{key} cannot be believed") == 1
+    assert " ".join(shown.err.split()).count(fault) == 1
     assert main(["show", "tiny/1", "--json"]) == 40
     answer = told(capsys)
     assert (answer["version"]["number"], answer["aliases"], len(answer["problems"])) == (1, [], 1)

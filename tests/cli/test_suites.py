@@ -11,6 +11,9 @@ import pytest
 from cli.main import main
 from eval_suites.suite import find_suite, shipped_suites
 from eval_suites.suite_spec import Profile
+from tasks import engine_environment
+from tests.simulators.arc import arc_hub, arc_suite
+from tests.simulators.project import ENGINES
 
 EXAMPLE = Path(__file__).parents[1] / "fixtures" / "suites" / "example.yaml"
 
@@ -59,6 +62,23 @@ def test_a_file_is_checked_by_its_path(capsys: pytest.CaptureFixture[str]) -> No
     """A domain owner's suite is a file and nothing else."""
     told = said(capsys, "suites", "check", str(EXAMPLE))
     assert {task["name"]: task["items"] for task in told["tasks"]} == {"capitals": 8, "sums": 6}
+
+
+def test_a_suite_that_runs_code_is_checked_once_its_digest_is_allowed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The refusal names the digest and the option that takes it."""
+    monkeypatch.setattr(engine_environment, "ENGINES", ENGINES)
+    monkeypatch.setenv("HEADGATE_HOME", str(tmp_path / "home"))
+    monkeypatch.delenv("HF_TOKEN", raising=False)
+    with arc_hub(monkeypatch) as hub:
+        suite = arc_suite(tmp_path, hub, lm_eval="arc_coded")
+        assert main(["suites", "check", suite, "--json"]) == 2
+        refusal = json.loads(capsys.readouterr().out.splitlines()[-1])["error"]["next"]
+        digest = refusal.partition("add ")[2].partition(" to evaluate.allow_code")[0]
+        assert "--allow-code" in refusal
+        (task,) = said(capsys, "suites", "check", suite, "--allow-code", digest)["tasks"]
+    assert (task["name"], task["items"]) == ("arc", 12)
 
 
 @pytest.mark.parametrize(

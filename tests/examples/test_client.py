@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -89,13 +90,25 @@ def test_absent_server_is_an_error_not_a_crash() -> None:
 
 def test_sigterm_ends_it_with_its_summary() -> None:
     """The quickstart stops its users when the rollout is over."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        server.settimeout(60)
-        url = f"http://127.0.0.1:{server.getsockname()[1]}"
+    with HTTPServer(("127.0.0.1", 0), _Answer) as server:
+        server.timeout = 60
+        url = f"http://127.0.0.1:{server.server_port}"
         users = subprocess.Popen(_command(url, 600), stdout=subprocess.PIPE, text=True)
-        server.accept()[0].close()  # the first of them is there
+        for _request in range(3):
+            server.handle_request()
         users.send_signal(signal.SIGTERM)
     out, _ = users.communicate(timeout=60)
     assert users.returncode == 0
     seen = json.loads(out)
-    assert seen["errors"] == seen["sent"] > 0
+    assert seen["ok"] == 3
+    assert seen["errors"] == seen["sent"] - 3
+
+
+class _Answer(BaseHTTPRequestHandler):
+    """One token, whatever is asked."""
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(b'data: {"choices": [{"text": "one"}]}\n\ndata: [DONE]\n\n')

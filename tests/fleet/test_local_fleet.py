@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+import shlex
 import signal
 import socket
 import time
@@ -14,10 +16,12 @@ import pytest
 
 from fleet import local_fleet
 from fleet.envoy_router import EnvoyAdmin, EnvoyRouter
+from fleet.local_files import FleetFiles, write_json
 from fleet.local_fleet import LocalFleet
 from fleet.local_processes import Daemon, is_running
-from fleet.router import DesiredState, Route
+from fleet.router import DesiredState, ObservedState, Route
 from registry.errors import InfrastructureError, UsageError
+from registry.home import Home
 from tests.fleet.conftest import Bench, eventually, processes_of, spec
 
 V1, V2 = spec("m-v1"), spec("m-v2")
@@ -181,6 +185,41 @@ def test_the_failure_of_an_earlier_wish_is_no_failure_of_the_next(
     assert processes_of(bench.home) == []
 
 
+def test_what_failed_is_tried_at_once_when_it_is_asked_for_again(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its cause was mended: neither the old problem nor the wait before another start stands in the way."""
+    monkeypatch.setattr(local_fleet, "_PROBLEM_SECONDS", 0.0)  # the first problem ends it
+    program = bench.home.root / "program"
+    wanted = replace(V1, argv=(str(program), *V1.argv[2:]))
+    for _attempt in range(2):
+        with pytest.raises(InfrastructureError, match="cannot be started"):
+            bench.fleet.apply(bench.desired(wanted, route=Route("m-v1")))
+    program.write_text(f'#!/bin/sh\nexec {shlex.join(V1.argv[:2])} "$@"\n')
+    program.chmod(0o755)
+    bench.serve(wanted, route=Route("m-v1"))
+    assert bench.answered_by() == "m-v1"
+
+
+def test_a_supervisor_of_an_older_headgate_is_heard_when_the_time_is_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It does not say which generation its problem is of."""
+    monkeypatch.setattr(local_fleet, "_APPLY_SECONDS", 0.2)
+    files = FleetFiles(tmp_path / "fleets" / "old")
+    files.directory.mkdir(parents=True)
+    told = ObservedState(supervisor_pid=os.getpid(), problem="no memory is left").to_json()
+    del told["tried"]
+    write_json(files.observed, told)
+    with files.lock.open("ab") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with pytest.raises(InfrastructureError, match="no memory is left"):
+            LocalFleet(Home(tmp_path), "old").apply(DesiredState(port=None))
+        write_json(files.observed, {**told, "problem": ""})
+        with pytest.raises(InfrastructureError, match="did not report success within"):
+            LocalFleet(Home(tmp_path), "old").apply(DesiredState(port=None))
+
+
 def test_before_the_first_release_the_gateway_says_so(bench: Bench) -> None:
     """A 503 with the reason, in the shape clients of the API understand."""
     bench.fleet.apply(bench.desired(route=Route()))
@@ -213,8 +252,6 @@ def test_down_after_a_killed_supervisor_leaves_nothing(bench: Bench) -> None:
 
 def test_down_of_a_fleet_that_never_was_does_nothing(tmp_path: Path) -> None:
     """No folder is made, no process started."""
-    from registry.home import Home  # noqa: PLC0415
-
     LocalFleet(Home(tmp_path), "never").down()
     assert list(tmp_path.iterdir()) == []
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from registry.dir_store import DirStore
-from registry.errors import InfrastructureError
+from registry.errors import InfrastructureError, UsageError
 from registry.pins import Pin, list_pins, pin, unpin
 
 AT = "2026-11-20T10:00:00+00:00"
@@ -52,5 +52,5 @@ def test_only_versions_can_be_pinned(version: str) -> None:
     """A pin that keeps nothing would be a lie."""
     with pytest.raises(ValueError, match="not a"):
         Pin(version, "ada", "", AT)
-    with pytest.raises(ValueError, match="not a"):
+    with pytest.raises(UsageError, match="not a"):
         unpin(DirStore(Path("absent")), version)

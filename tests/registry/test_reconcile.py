@@ -19,7 +19,7 @@ from registry.attachment import Attachment, attach, attached
 from registry.bundle import seal
 from registry.digest import Digest, canonical_json
 from registry.errors import InfrastructureError
-from registry.evidence import list_bundles, record, record_key, subjects_of
+from registry.evidence import list_bundles, list_evidence, record, record_key, subjects_of
 from registry.lease import Contender, holder_of
 from registry.oci_client import OciClient, Repository
 from registry.problem import Problem
@@ -277,6 +277,22 @@ def test_a_removed_rejection_is_put_back_from_a_registry(at: TinyHome) -> None:
         assert list(reconciler.problems()) == []
 
 
+@pytest.mark.parametrize("holder", [0, 1])
+def test_what_is_said_of_two_versions_is_put_back_and_beside_both_images_in_one_go(
+    at: TinyHome, holder: int
+) -> None:
+    """Only one of the images has the copy, whichever is looked at first."""
+    versions = [release(at), release(at, "other", weights={"config.json": b"{}"})]
+    assert all(not problem.mend or problem.mend() for problem in _problems(at))
+    assert versions[0].source_set
+    fetched = list_evidence(at.store, versions[0].source_set, at.trust)[0]
+    shared = seal(replace(fetched, facts={**fetched.facts, "run": "run-2"}).statement, at.signer)
+    at.layout.put_referrer(versions[holder].image, shared)
+    assert all(problem.mend and problem.mend() for problem in _reconciler(at).problems())
+    assert _problems(at) == []
+    assert all(Digest.of_bytes(shared) in at.layout.bundles(version.image) for version in versions)
+
+
 def test_what_nobody_trusted_signed_is_not_put_into_the_store(at: TinyHome) -> None:
     """Whoever can write to the layout could say anything."""
     version = release(at)
@@ -313,7 +329,7 @@ def test_a_hint_that_was_set_back_is_raised(at: TinyHome) -> None:
 
 
 def test_evidence_is_read_once(at: TinyHome) -> None:
-    """An object store is asked over the network: once for each record, and for the copies in layouts not."""
+    """Each record is asked of the store once: it may be far away. Those beside images are on this disk."""
     version = release(at)
     counted = CountingStore(at.store)
     reconciler = AttachedReconciler(counted, at.trust, at.layout, "ada", _unreachable)

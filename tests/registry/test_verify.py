@@ -26,6 +26,7 @@ from registry.trust import Trust
 from registry.trust_file import write_trust
 from registry.verify import size_of, verify_version
 from registry.version import ModelVersion
+from tests.simulators.crashing_store import CountingStore
 from tests.simulators.records import digest, draft
 from tests.simulators.released import AT, WHEN, TinyHome, move, passed, release, release_statement, tiny_home
 
@@ -150,6 +151,24 @@ def test_progress_is_told_in_bytes(at: TinyHome) -> None:
 
 def _same(at: TinyHome) -> ModelVersion:
     return get_version(at.store, "tiny/1")
+
+
+def test_a_signed_version_that_the_index_does_not_name_costs_no_look_at_the_rest_of_it(
+    tmp_path: Path,
+) -> None:
+    """Its signature says that it was published: the index may have thousands of claims."""
+    at = tiny_home(tmp_path)
+    release(at)
+    [index] = at.store.list("versions-by-content/")
+    at.store.delete(index)
+    counted = CountingStore(at.store)
+    held = replace(at.held, store=counted)
+    assert not verify_version(held, "tiny/1", DEFAULT, WHEN).passed
+    calls = counted.calls
+    for number in range(5):
+        at.store.put_if_absent(f"versions-by-content/tiny/{number:064d}", b"9")
+    verify_version(held, "tiny/1", DEFAULT, WHEN)
+    assert counted.calls == 2 * calls
 
 
 @pytest.mark.parametrize("pattern", CAUGHT.values(), ids=CAUGHT)

@@ -5,8 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 
 from tests.simulators.hub import HubSimulator
 
@@ -41,6 +44,23 @@ def arc_files(items: int = 12) -> dict[str, bytes]:
     splits = {"train": 5, "validation": 5, "test": items}
     rows = {f"ARC-Challenge/{name}-0.jsonl": _rows(name, count) for name, count in splits.items()}
     return {"README.md": CARD.encode(), "ARC-Easy/train.jsonl": _rows("easy", 3), "script.py": b"1/0", **rows}
+
+
+def arc_suite(folder: Path, hub: HubSimulator, **change: Any) -> str:
+    """A suite file with one task, at the commit the dataset is at."""
+    task = {
+        "name": "arc",
+        "lm_eval": "arc_challenge",
+        "dataset_commit": hub.repositories[REPOSITORY].branches["main"],
+        "few_shot": 0,
+        "metric": "acc",
+        "chance": 0.25,
+        "margin": 0.05,
+        **change,
+    }
+    path = folder / "own.yaml"
+    path.write_text(yaml.safe_dump({"name": "own", "description": "Own.", "tasks": [task]}))
+    return str(path)
 
 
 def _rows(split: str, count: int) -> bytes:

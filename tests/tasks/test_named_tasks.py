@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-import yaml
 
 from registry.digest import Digest
 from registry.errors import InfrastructureError, Refused, UsageError
 from tasks import engine_environment
 from tasks.named_tasks import open_suite
 from tasks.workplace import Workplace, open_workplace
-from tests.simulators.arc import REPOSITORY, arc_files, arc_hub
+from tests.simulators.arc import REPOSITORY, arc_files, arc_hub, arc_suite
 from tests.simulators.hub import HubSimulator
 from tests.simulators.project import ENGINES
 
@@ -36,23 +34,6 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Workplace
         yield opened
 
 
-def written(folder: Path, hub: HubSimulator, **change: Any) -> str:
-    """A suite file with one task, at the commit the dataset is at."""
-    task = {
-        "name": "arc",
-        "lm_eval": "arc_challenge",
-        "dataset_commit": hub.repositories[REPOSITORY].branches["main"],
-        "few_shot": 0,
-        "metric": "acc",
-        "chance": 0.25,
-        "margin": 0.05,
-        **change,
-    }
-    path = folder / "own.yaml"
-    path.write_text(yaml.safe_dump({"name": "own", "description": "Own.", "tasks": [task]}))
-    return str(path)
-
-
 def refusal(place: Workplace, path: str, kind: type[Exception] = UsageError) -> str:
     """What the user is told."""
     with pytest.raises(kind) as refused:
@@ -62,7 +43,7 @@ def refusal(place: Workplace, path: str, kind: type[Exception] = UsageError) -> 
 
 def test_the_pinned_commit_is_what_is_asked(hub: HubSimulator, place: Workplace, tmp_path: Path) -> None:
     """Whatever the branch is at now; fetched once, and only what the task needs."""
-    path = written(tmp_path, hub, cluster="answerKey")
+    path = arc_suite(tmp_path, hub, cluster="answerKey")
     hub.push(REPOSITORY, arc_files(items=20))
     suite = open_suite(place, path)
     assert (suite.tasks[0].items, suite.tasks[0].clusters[:5]) == (12, ("A", "B", "C", "D", "A"))
@@ -75,16 +56,16 @@ def test_the_pinned_commit_is_what_is_asked(hub: HubSimulator, place: Workplace,
 
 def test_other_questions_are_another_suite(hub: HubSimulator, place: Workplace, tmp_path: Path) -> None:
     """Another commit, another number of worked examples: nothing kept for the one counts for the other."""
-    before = open_suite(place, written(tmp_path, hub)).digest
-    shots = open_suite(place, written(tmp_path, hub, few_shot=1)).digest
+    before = open_suite(place, arc_suite(tmp_path, hub)).digest
+    shots = open_suite(place, arc_suite(tmp_path, hub, few_shot=1)).digest
     hub.push(REPOSITORY, arc_files(items=20))
-    assert len({before, shots, open_suite(place, written(tmp_path, hub)).digest}) == 3
+    assert len({before, shots, open_suite(place, arc_suite(tmp_path, hub)).digest}) == 3
 
 
 @pytest.mark.parametrize("commit", ["main", "v1.0", "210d026", "210D026FAF9955653AF8916FAD021475A3F00453"])
 def test_a_branch_is_refused(hub: HubSimulator, place: Workplace, tmp_path: Path, commit: str) -> None:
     """Before the hub is asked: it would be other questions one day."""
-    said = refusal(place, written(tmp_path, hub, dataset_commit=commit))
+    said = refusal(place, arc_suite(tmp_path, hub, dataset_commit=commit))
     assert "tasks[0].dataset_commit: must be a commit with all its 40 hex digits" in said
     assert hub.requests == []
 
@@ -93,7 +74,7 @@ def test_a_commit_the_hub_has_not_is_the_suites_mistake(
     hub: HubSimulator, place: Workplace, tmp_path: Path
 ) -> None:
     """Not one of the network."""
-    said = refusal(place, written(tmp_path, hub, dataset_commit="a" * 40))
+    said = refusal(place, arc_suite(tmp_path, hub, dataset_commit="a" * 40))
     assert f"allenai/ai2_arc has no revision '{'a' * 40}'" in said
     assert "correct the commit" in said
 
@@ -101,14 +82,14 @@ def test_a_commit_the_hub_has_not_is_the_suites_mistake(
 def test_a_dataset_changed_on_its_way_is_refused(hub: HubSimulator, place: Workplace, tmp_path: Path) -> None:
     """As weights are: every file is compared with what the hub lists."""
     hub.corrupt["test-0.jsonl"] = 9
-    assert "test-0.jsonl" in refusal(place, written(tmp_path, hub), Refused)
+    assert "test-0.jsonl" in refusal(place, arc_suite(tmp_path, hub), Refused)
 
 
 def test_a_hub_that_is_away_is_no_mistake_of_the_suite(
     hub: HubSimulator, place: Workplace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Infrastructure; and no matter where the dataset is kept already."""
-    path = written(tmp_path, hub)
+    path = arc_suite(tmp_path, hub)
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
     assert "cannot be reached" in refusal(place, path, InfrastructureError)
     monkeypatch.setenv("HF_ENDPOINT", hub.endpoint)
@@ -121,7 +102,7 @@ def test_code_is_refused_until_its_suite_is_allowed(
     hub: HubSimulator, place: Workplace, tmp_path: Path
 ) -> None:
     """The refusal names the function and the digest to allow; another suite with it is another digest."""
-    path = written(tmp_path, hub, lm_eval="arc_coded")
+    path = arc_suite(tmp_path, hub, lm_eval="arc_coded")
     said = refusal(place, path)
     assert "arc: process_docs: arc/utils.process_docs" in said
     assert hub.requests == []
@@ -129,4 +110,4 @@ def test_code_is_refused_until_its_suite_is_allowed(
     assert Digest.parse(digest)
     assert open_suite(place, path, (digest,)).tasks[0].items == 12
     with pytest.raises(UsageError, match="runs code of lm-eval"):
-        open_suite(place, written(tmp_path, hub, lm_eval="arc_coded", margin=0.04), (digest,))
+        open_suite(place, arc_suite(tmp_path, hub, lm_eval="arc_coded", margin=0.04), (digest,))
