@@ -15,21 +15,28 @@ Medians = Mapping[str, Mapping[str, float | None]]
 def curves_of(load: LoadSpec, medians: Mapping[str, Medians]) -> tuple[LoadCurves, ...]:
     """Time to first token and time per further token, of a report's ``summary`` or as evidence has it.
 
-    The candidate comes first. Steps at which nothing was answered are left out.
+    Of whole answers, too, where they have an objective. The candidate comes first. Steps at which nothing was
+    answered are left out.
     """
     sides = sorted(medians, key=lambda side: side != CANDIDATE)
     found = {side: medians[side] for side in sides if side != UNBATCHED}
-    limits = {"TTFT": load.ttft_p95_ms, "TPOT": load.tpot_p95_ms}
+    limits = {metric: _limits(load, metric.lower()) for metric in ("TTFT", "TPOT", "e2e")}
     return tuple(
         LoadCurves(
             metric=metric,
             unit="ms",
             series={side: tuple(_points(steps, metric.lower())) for side, steps in found.items()},
-            limits={"p95": limit},
+            limits=bounds,
         )
-        for metric, limit in limits.items()
-        if found
+        for metric, bounds in limits.items()
+        if found and bounds
     )
+
+
+def _limits(load: LoadSpec, metric: str) -> dict[str, float]:
+    """What is allowed of a time in milliseconds, by its percentile."""
+    allowed = load.latencies
+    return {name: allowed[f"{metric}_{name}"] for name in PERCENTILES if f"{metric}_{name}" in allowed}
 
 
 def _points(steps: Medians, metric: str) -> Iterator[LoadPoint]:

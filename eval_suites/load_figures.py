@@ -17,12 +17,10 @@ from statistics import median
 import numpy as np
 
 from eval_suites.load_result import Seconds, Trial
-from eval_suites.load_spec import LoadSpec
+from eval_suites.load_spec import PERCENTILES, LoadSpec
 
 ERROR_RATE = 1 / 8
 """Of one judgement. All figures have to hold, so of what is over one bound no more than this passes."""
-
-PERCENTILES = (50, 95, 99)
 
 
 @dataclass(frozen=True)
@@ -65,9 +63,11 @@ def to_words(value: float) -> str:
 def figures_of(trial: Trial, load: LoadSpec) -> dict[str, float]:
     """Every figure of a run by its name; times in milliseconds, the others per second or as shares."""
     times = {"ttft": trial.ttft, "tpot": trial.tpot, "e2e": trial.e2e}
+    good = trial.good(load.ttft_p95_ms / 1000, load.tpot_p95_ms / 1000)
     return {
         **{f"{name}_p{p}_ms": percentile(t, p) for name, t in times.items() for p in PERCENTILES},
-        "goodput": trial.good(load.ttft_p95_ms / 1000, load.tpot_p95_ms / 1000),
+        "goodput": good,
+        "missed_rate": 1 - good * trial.duration / trial.run.requests,
         "answers_per_second": trial.e2e.size / trial.duration,
         "tokens_per_second": trial.tokens / trial.duration,
         "output_tokens_per_second": trial.output_tokens / trial.duration,

@@ -30,8 +30,8 @@ class Objectives:
     def at_peak(self) -> Iterator[Finding]:
         """The objectives at the declared peak, and beside the baseline."""
         yield from self._objectives(PEAK)
-        yield from self._beside(PEAK, "ttft_p95", "ttft_p95_ms", _ms)
-        yield from self._beside(PEAK, "tpot_p95", "tpot_p95_ms", _ms)
+        for name in self.load.latencies:
+            yield from self._beside(PEAK, name, f"{name}_ms", _ms)
 
     def overloaded(self) -> Iterator[Finding]:
         """What is answered well at twice the peak, and that nothing breaks there and at three times of it."""
@@ -51,8 +51,10 @@ class Objectives:
 
     def _objectives(self, step: str) -> Iterator[Finding]:
         load = self.load
-        yield self._within(step, "ttft_p95", "ttft_p95_ms", load.ttft_p95_ms, _ms)
-        yield self._within(step, "tpot_p95", "tpot_p95_ms", load.tpot_p95_ms, _ms)
+        for name, bound in load.latencies.items():
+            yield self._within(step, name, f"{name}_ms", bound, _ms)
+        if load.min_goodput is not None:
+            yield self._within(step, "missed", "missed_rate", 1 - load.min_goodput, _percent)
         yield self._within(step, "errors", "error_rate", load.max_error_rate, _percent)
 
     def _within(self, step: str, name: str, figure: str, bound: float, says: Says) -> Finding:

@@ -10,10 +10,10 @@ from statistics import median
 from typing import Any
 
 from eval_suites.load_cost import cost_lines
-from eval_suites.load_figures import PERCENTILES, figures_of, to_words
+from eval_suites.load_figures import figures_of, to_words
 from eval_suites.load_result import Trial
 from eval_suites.load_runs import CANDIDATE, FACTORS, PEAK, UNBATCHED
-from eval_suites.load_spec import LoadSpec
+from eval_suites.load_spec import PERCENTILES, LoadSpec
 from judging.verdict import Finding, Outcome, Verdict
 
 _ANSWER = {
@@ -28,7 +28,7 @@ _COLUMNS: Mapping[str, str] = {
     "answers/s": "answers_per_second",
     "tokens/s": "tokens_per_second",
 }
-_RATES = {"turned away": "turned_away_rate", "broken": "broken_rate"}
+_RATES = {"missed": "missed_rate", "turned away": "turned_away_rate", "broken": "broken_rate"}
 _MEBIBYTE = 1 << 20
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -56,6 +57,29 @@ def test_a_candidate_alone_is_judged_by_the_objectives() -> None:
     assert verdict.passed
     assert not any(name.startswith(("1x/", "2x/")) and name.endswith("ratio") for name in findings(verdict))
     assert all(finding.baseline is None for finding in verdict.findings)
+
+
+def test_what_has_an_objective_is_judged_and_the_rest_is_reported() -> None:
+    """At any of three percentiles, of whole answers too, absolutely and beside the baseline."""
+    load = LOAD.model_copy(update={"ttft_p99_ms": 100.0, "e2e_p50_ms": 3000.0, "min_goodput": 0.9})
+    verdict = judge_load(load, report(GOOD, GOOD, load=load), "source")
+    found = findings(verdict)
+    assert {"1x/ttft_p99", "1x/ttft_p99/ratio", "1x/e2e_p50", "1x/e2e_p50/ratio", "1x/missed"} <= found.keys()
+    assert not {"1x/ttft_p50", "1x/tpot_p99", "1x/e2e_p95"} & found.keys()
+    assert bad(verdict).keys() == {"1x/ttft_p99", "1x again/ttft_p99"}
+    assert found["1x/e2e_p50"].bound == 3000
+
+
+def test_too_many_requests_that_miss_an_objective_fail() -> None:
+    """Goodput at the peak, as a share of what was asked."""
+    load = LOAD.model_copy(update={"ttft_p95_ms": 150.0, "min_goodput": 0.9})
+    seen = report(GOOD, GOOD, load=load)
+    trials = [replace(t, ttft=np.where(np.arange(t.ttft.size) % 3, t.ttft, 400.0)) for t in seen.trials]
+    verdict = judge_load(load, LoadReport(tuple(trials)), None)
+    missed = findings(verdict)["1x/missed"]
+    assert (missed.outcome, missed.failure_class) == (Outcome.FAIL, FailureClass.CONFIG)
+    assert missed.candidate == pytest.approx(1 / 3, abs=0.05)
+    assert missed.bound == pytest.approx(0.1)
 
 
 def test_a_slow_candidate_beside_a_quick_baseline_is_rejected() -> None:
