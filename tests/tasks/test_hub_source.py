@@ -216,9 +216,10 @@ def test_kill_9_in_the_middle_and_the_next_download_goes_on(hub: HubSimulator, t
     first, second = "model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"
     hub.push(REPO, model_files(**{first: shard(10_000), second: shard(6_000_000)}))
     hub.bytes_per_second = 5e5  # it lasts long enough to be killed in its middle
+    others = [tmp_path / first, tmp_path / WEIGHTS]
     with subprocess.Popen([sys.executable, "-c", KILLED, hub.endpoint, str(tmp_path)]) as child:
         deadline = time.monotonic() + 60
-        while not (halves(tmp_path) and (tmp_path / first).exists()) and time.monotonic() < deadline:
+        while not (halves(tmp_path) and all(map(Path.exists, others))) and time.monotonic() < deadline:
             time.sleep(0.02)
         child.send_signal(signal.SIGKILL)
     (half,) = halves(tmp_path)
