@@ -168,19 +168,36 @@ def judge_quality(
     place: Workplace, page: GatePage, gates: _Gates, scored: EvalReport, verdict: Verdict
 ) -> GatePage:
     """The page after the verdict on the candidate beside what else was measured; raises unless it passes."""
-    inputs, reports = gates.candidate.inputs, gates.reports
-    suite, plan, seed = inputs.suite, _plan(inputs), inputs.gates.evaluate.seed
+    inputs = gates.candidate.inputs
+    suite, seed = inputs.suite, inputs.gates.evaluate.seed
     keep_report(place, gates.candidate.release, suite, seed, scored)
     after = _reviewed(inputs, scored)
-    flips = flips_behind(suite, verdict, plan, after, reports)
-    drift = drift_behind(place.home, verdict, plan, after, reports)
-    beside = ask_apis(place, inputs, after) if verdict.passed else ()
-    page = replace(page, flips=with_texts(place.home, flips, after, reports), drift=drift, beside=beside)
-    sheet = sheet_of(suite, plan, seed, verdict, after, reports)
-    in_vain = inputs.reviews.in_vain([after, *reports.values()])
-    first = ask_people(place, sheet, in_vain) if sheet else ""
-    told = drift.told(verdict) if drift else verdict
+    page = _with_details(place, page, gates, after, verdict)
+    told = page.drift.told(verdict) if page.drift else verdict
+    first = _asked_of_people(place, gates, after, verdict)
     return record_quality(place, page, suite, seed, told, inputs.reviews, first)
+
+
+def _with_details(
+    place: Workplace, page: GatePage, gates: _Gates, after: EvalReport, verdict: Verdict
+) -> GatePage:
+    """The page with what flipped, what drifted, and what APIs say of the items that a candidate passed."""
+    inputs, reports = gates.candidate.inputs, gates.reports
+    plan = _plan(inputs)
+    flips = flips_behind(inputs.suite, verdict, plan, after, reports)
+    return replace(
+        page,
+        flips=with_texts(place.home, flips, after, reports),
+        drift=drift_behind(place.home, verdict, plan, after, reports),
+        beside=ask_apis(place, inputs, after) if verdict.passed else (),
+    )
+
+
+def _asked_of_people(place: Workplace, gates: _Gates, after: EvalReport, verdict: Verdict) -> str:
+    """What people have to do first, the sheet for it written; nothing where the verdict waits for none."""
+    inputs, reports = gates.candidate.inputs, gates.reports
+    sheet = sheet_of(inputs.suite, _plan(inputs), inputs.gates.evaluate.seed, verdict, after, reports)
+    return ask_people(place, sheet, inputs.reviews.in_vain([after, *reports.values()])) if sheet else ""
 
 
 def _reviewed(inputs: Inputs, report: EvalReport) -> EvalReport:

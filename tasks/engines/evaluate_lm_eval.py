@@ -9,10 +9,10 @@ Request: ``base_url`` (of /v1/completions), ``model`` (the served name), ``token
 ``metric``), ``chat`` (names of tasks that are asked through the chat template), ``chat_template`` (its text, or
 null for the tokenizer's own), ``looks`` (a list of task -> doc_ids), ``looks_dir``, ``enough`` (a path),
 ``max_length`` (tokens, the server's), ``num_concurrent``, ``batch_size``, ``seed``. After each look a file
-with its samples is in ``looks_dir`` (of a task with the metric ``bypass`` also each answer, whole), and one with their texts (gzip of a JSON object per line); a line
-``{"look": PATH, "texts": PATH}`` says so. Once the file ``enough`` is there, no other look begins. Result:
-versions, and how many looks there were. The model runs in the server alone, so what is judged is what is
-served; judging is the gate's.
+with its samples is in ``looks_dir`` (of a task with the metric ``bypass`` also each answer, whole), and one
+with their texts (gzip of a JSON object per line); a line ``{"look": PATH, "texts": PATH}`` says so. Once the
+file ``enough`` is there, no other look begins. Result: versions, and how many looks there were. The model runs
+in the server alone, so what is judged is what is served; judging is the gate's.
 
 With ``api``, ``base_url`` is of any OpenAI-compatible API's /v1/chat/completions (``chat_api``), and neither a
 tokenizer, nor its template, nor ``max_length`` is there. A prompt that is no chat is one message of a user. Only
