@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-import pytest
+import socket
 
-from registry.errors import UsageError
+import pytest
+from prefect.settings import PREFECT_API_URL, temporary_settings
+
+from registry.errors import InfrastructureError, UsageError
 from tasks.hub_token import hub_token
+from tasks.secret_value import secret_of
 
 
 @pytest.mark.parametrize("value", ["hf_abcdefgh", "hf_abcdefgh\n", "  hf_abcdefgh \r\n"])
@@ -28,3 +32,14 @@ def test_what_is_no_token_is_refused_and_not_shown(value: str) -> None:
         hub_token({"HF_TOKEN": value}, None)
     assert "HF_TOKEN" in str(refused.value)
     assert "hf_" not in str(refused.value)
+
+
+def test_a_secret_behind_a_server_that_is_down_is_told() -> None:
+    """It is Prefect's trouble, and no mistake in the spec."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # and nobody listens
+        url = f"http://127.0.0.1:{taken.getsockname()[1]}/api"
+        with temporary_settings({PREFECT_API_URL: url}), pytest.raises(InfrastructureError) as caught:
+            secret_of("gated", named_by="model.token_secret", instead="leave it out")
+    assert "The Prefect Secret 'gated' cannot be read" in str(caught.value)
+    assert "see whether the Prefect server answers" in caught.value.next_step
