@@ -101,11 +101,26 @@ class Upload:
             pool.shutdown(cancel_futures=True)
         found = Digest(whole.hexdigest())
         if found == self.digest:
-            request = {"Key": self.key, "UploadId": upload, "MultipartUpload": {"Parts": parts}}
-            self.bucket.ask(f"finish {self.key}", self.bucket.client.complete_multipart_upload, **request)
+            self._finish(upload, parts)
         self._end_open()
         self._insist(found)
         return [base64.b64decode(part["ChecksumSHA256"]) for part in parts]
+
+    def _finish(self, upload: str, parts: list[dict[str, Any]]) -> None:
+        request = {"Key": self.key, "UploadId": upload, "MultipartUpload": {"Parts": parts}}
+        try:
+            self.bucket.ask(f"finish {self.key}", self.bucket.client.complete_multipart_upload, **request)
+        except InfrastructureError:
+            # versitygw answers 500 as long as another run is completing the same upload.
+            if not self._is_there_soon():
+                raise
+
+    def _is_there_soon(self) -> bool:
+        for pause in _LOOKS:
+            time.sleep(pause)
+            if self.is_there():
+                return True
+        return False
 
     def _part(self, upload: str, number: int, data: bytes, sent: dict[str, Any] | None) -> dict[str, Any]:
         sha256 = _base64(hashlib.sha256(data).digest())

@@ -249,6 +249,29 @@ def test_two_runs_that_keep_the_same_set_do_not_hinder_each_other(tier: Tier) ->
     assert tier.uploads() == []
 
 
+def test_an_upload_that_the_service_finished_and_denies_counts_as_finished(tier: Tier) -> None:
+    """versitygw answers 500 to one run while it completes the same upload for another."""
+    files = tier.files({"model.safetensors": _PART + 100})
+    tier.faults.choose = lambda method, path: (
+        Fault.BROKEN_AFTER if method == "POST" and "uploadId=" in path else None
+    )
+    tier.store.keep(files, tier.blobs, nothing)
+    assert tier.store.holds(files)
+    assert tier.uploads() == []
+
+
+def test_an_upload_that_the_service_cannot_finish_fails(tier: Tier, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is looked for, and is not there."""
+    monkeypatch.setattr("tasks.s3_upload._LOOKS", (0.0, 0.01))
+    files = tier.files({"model.safetensors": _PART + 100})
+    tier.faults.choose = lambda method, path: (
+        Fault.BUSY_BEFORE if method == "POST" and "uploadId=" in path else None
+    )
+    with pytest.raises(InfrastructureError, match="Cannot finish .*503 SlowDown"):
+        tier.store.keep(files, tier.blobs, nothing)
+    assert not tier.store.holds(files)
+
+
 @pytest.mark.parametrize("size", [1000, _PART + 100], ids=["at once", "in parts"])
 def test_a_damaged_blob_is_not_passed_on(tier: Tier, size: int) -> None:
     """It is read anyway, so it is compared; the set never counts as whole."""
