@@ -19,12 +19,14 @@ quickstart: .venv/.made ## from a hub to a canary-verified fleet, on this machin
 
 # Most tests wait for servers and clocks: three at a time fit two cores, and two of those with real engines.
 FILES_AT_ONCE := --dist loadfile --no-loadscope-reorder
+# Real servers stall on a busy machine: a few that failed run once more, and the summary shows why under RERUN.
+ONCE_MORE := --reruns 1 --reruns-delay 3 --max-suite-reruns 3 --rerun-show-tracebacks
 
 test: test-fast ## all tests this machine can run, but for the slow ones
-	$(BIN)/pytest -m "e2e and not slow" $(FILES_AT_ONCE) --numprocesses 2
+	$(BIN)/pytest -m "e2e and not slow" $(ONCE_MORE) $(FILES_AT_ONCE) --numprocesses 2
 
 test-fast: .venv/.made ## without the end-to-end tests
-	$(BIN)/pytest -m "not e2e" $(FILES_AT_ONCE) --numprocesses 3
+	$(BIN)/pytest -m "not e2e" $(ONCE_MORE) $(FILES_AT_ONCE) --numprocesses 3
 
 test-slow: .venv/.made ## the quickstart from its first step to its last, with nothing beside it
 	$(BIN)/pytest -m slow
