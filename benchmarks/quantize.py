@@ -21,21 +21,20 @@ from pathlib import Path
 
 from benchmarks.cost import Cost, cost_of
 from benchmarks.quantize_libraries import PROGRAMS
-from examples.quickstart.walkthrough import HERE, SPEC
+from examples.quickstart.walkthrough import SPEC, trained
 from flows.spec import load_spec
 from flows.translate import recipes_of
 from registry.blobs import BlobStore
 from registry.digest import Digest
 from registry.home import Home
-from tasks.engine_run import prepare, run_engine
+from tasks.engine_run import prepare
 from tasks.engine_uv import engine_variables
 from tasks.recipe import Recipe
-from tasks.run import Run, open_run
+from tasks.run import open_run
+from tasks.workplace import Workplace
 
 ROUNDS = 3
 _ENGINES = {"autoawq": "awq_autoawq", "llm-compressor": "quantize_llmcompressor"}
-_TRAIN = {"facts_file": str(HERE / "facts.jsonl"), "steps": 300, "seed": 0}
-_TRAIN_TIMEOUT = 900.0  # seconds
 _WEIGHTS = "model.safetensors"
 
 _OURS = """
@@ -135,7 +134,7 @@ def prepared(folder: Path) -> Bench:
     """The environments made, and the quickstart's model trained."""
     with open_run(Home(folder / "training"), "training") as run:
         pythons = {engine: prepare(script, run, stage="prepare") for engine, script in _ENGINES.items()}
-        return Bench(folder, _trained(run, folder / "model"), pythons)
+        return Bench(folder, trained(Workplace(run.home, {}, run)), pythons)
 
 
 def summed_up(engine: str, rounds: tuple[Round, ...]) -> dict[str, float]:
@@ -151,12 +150,6 @@ def summed_up(engine: str, rounds: tuple[Round, ...]) -> dict[str, float]:
         f"{engine}_peak_memory_mib": max(one.ours.peak for one in rounds) / (1 << 20),
         f"{engine}_library_peak_memory_mib": max(one.library.peak for one in rounds) / (1 << 20),
     }
-
-
-def _trained(run: Run, output: Path) -> Path:
-    request = {**_TRAIN, "output_dir": str(output)}
-    run_engine("train_quickstart", request, run, timeout=_TRAIN_TIMEOUT, stage="train")
-    return output
 
 
 def _variables() -> dict[str, str]:

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from eval_suites.gate_page_scale import Scale, from_zero
+from eval_suites.load_spec import PERCENTILES
 
 _PER_DECADE = 4
 _SMALLEST, _LARGEST = -6, 2  # powers of ten of the first and the last edge that there can be
 _LOW, _HIGH = -3, 0  # and of those that there are at least: limits lie between them
-PERCENTILES = ("p50", "p95", "p99")
 
 
 @dataclass(frozen=True)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from eval_suites.gate_page_curves import PERCENTILES, LoadCurves, LoadPoint
+from eval_suites.gate_page_curves import LoadCurves, LoadPoint
 from eval_suites.load_runs import AGAIN, CANDIDATE, FACTORS, UNBATCHED
-from eval_suites.load_spec import LoadSpec
+from eval_suites.load_spec import PERCENTILES, LoadSpec
 
 Medians = Mapping[str, Mapping[str, float | None]]
 """Of a side: figures in milliseconds by step and name."""

@@ -65,7 +65,7 @@ def figures_of(trial: Trial, load: LoadSpec) -> dict[str, float]:
     times = {"ttft": trial.ttft, "tpot": trial.tpot, "e2e": trial.e2e}
     good = trial.good(load.ttft_p95_ms / 1000, load.tpot_p95_ms / 1000)
     return {
-        **{f"{name}_p{p}_ms": percentile(t, p) for name, t in times.items() for p in PERCENTILES},
+        **{f"{time}_{p}_ms": percentile(t, PERCENTILES[p]) for time, t in times.items() for p in PERCENTILES},
         "goodput": good,
         "missed_rate": 1 - good * trial.duration / trial.run.requests,
         "answers_per_second": trial.e2e.size / trial.duration,

@@ -23,7 +23,7 @@ _ANSWER = {
     Outcome.ERROR: "Error: the measurement itself is broken, so the release was not judged.",
 }
 _COLUMNS: Mapping[str, str] = {
-    **{f"{name} p{p}": f"{name.lower()}_p{p}_ms" for name in ("TTFT", "TPOT", "e2e") for p in PERCENTILES},
+    **{f"{name} {p}": f"{name.lower()}_{p}_ms" for name in ("TTFT", "TPOT", "e2e") for p in PERCENTILES},
     "goodput": "goodput",
     "answers/s": "answers_per_second",
     "tokens/s": "tokens_per_second",

@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 TIMES = ("ttft", "tpot", "e2e")
 """Time to first token, time per further token, and time to the whole answer."""
 
-PERCENTILES = (50, 95, 99)
+PERCENTILES = {"p50": 50, "p95": 95, "p99": 99}
 
 
 class LoadSpec(BaseModel):
@@ -53,6 +53,6 @@ class LoadSpec(BaseModel):
     @property
     def latencies(self) -> dict[str, float]:
         """The longest times in milliseconds that are allowed at the peak, by name, such as ``ttft_p95``."""
-        names = (f"{time}_p{percent}" for time in TIMES for percent in PERCENTILES)
+        names = (f"{time}_{name}" for time in TIMES for name in PERCENTILES)
         bounds = {name: getattr(self, f"{name}_ms") for name in names}
         return {name: bound for name, bound in bounds.items() if bound is not None}

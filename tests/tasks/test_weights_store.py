@@ -267,7 +267,7 @@ def test_an_upload_that_the_service_cannot_finish_fails(tier: Tier, monkeypatch:
     tier.faults.choose = lambda method, path: (
         Fault.BUSY_BEFORE if method == "POST" and "uploadId=" in path else None
     )
-    with pytest.raises(InfrastructureError, match="Cannot finish .*503 SlowDown"):
+    with pytest.raises(InfrastructureError, match=r"Cannot finish .*503 SlowDown"):
         tier.store.keep(files, tier.blobs, nothing)
     assert not tier.store.holds(files)
 
