@@ -10,6 +10,7 @@ themselves in greedy decoding; there the margin of the house's paired test is al
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from math import comb
 
 from eval_suites.answers import Answer
@@ -56,7 +57,8 @@ def _numbers(candidate: Sequence[Answer], control: Sequence[Answer], compared: s
     if not bad:
         return _finding(name, Outcome.PASS, "the probabilities of all tokens are numbers", figures)
     if before:
-        return _finding(name, Outcome.INCONCLUSIVE, f"{said}; another serve.dtype may help both", figures)
+        open_yet = _finding(name, Outcome.INCONCLUSIVE, f"{said}; another serve.dtype may help both", figures)
+        return replace(open_yet, failure_class=FailureClass.CONFIG)
     return _finding(name, Outcome.FAIL, said, figures)
 
 

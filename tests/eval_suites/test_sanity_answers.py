@@ -99,8 +99,9 @@ def test_loops_of_the_source_are_told() -> None:
 def test_a_source_with_nan_of_its_own_proves_nothing() -> None:
     """Serving is at fault, or the model always was: neither a pass nor a fail."""
     verdict = judge_answers(answers("nan"), answers("nan", 3))
-    assert outcome(verdict, "probabilities") is Outcome.INCONCLUSIVE
-    assert "serve.dtype" in " ".join(f.message for f in verdict.findings)
+    found = next(f for f in verdict.findings if f.name == "probabilities")
+    assert (found.outcome, found.failure_class) == (Outcome.INCONCLUSIVE, FailureClass.CONFIG)
+    assert "serve.dtype" in found.message
 
 
 def test_without_a_source_a_sound_one_is_assumed() -> None:
