@@ -8,6 +8,12 @@ from functools import cache
 
 import pytest
 from botocore.loaders import create_loader
+from hypothesis import HealthCheck, settings
+
+# A busy machine stalls anywhere, for longer than these allow a good program.
+settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("patient")
+os.environ.setdefault("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "120")
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -142,7 +142,7 @@ def test_what_the_spec_has_to_mend_comes_before_what_more_items_may_tell(choosin
     assert turned.failure_class is FailureClass.CONFIG
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(seed=st.integers(0, 2**32 - 1), shift=st.floats(-0.15, 0.15), floor=st.sampled_from([None, 0.4, 0.7]))
 def test_less_is_better_is_the_same_judgement_upside_down(
     choosing: Choosing, seed: int, shift: float, floor: float | None
@@ -209,7 +209,7 @@ def test_graded_scores_that_truly_lose_the_margin_pass_at_most_with_alpha(size: 
     assert float((tally.z_above(0.03) > z).any(axis=1).mean()) <= 0.06
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(seed=st.integers(0, 2**32 - 1))
 def test_graded_scores_never_pass_a_loss_that_is_seen_beyond_the_margin(
     choosing: Choosing, seed: int

@@ -186,7 +186,7 @@ def test_without_a_baseline_a_model_that_guesses_is_inconclusive(facts: Suite) -
     assert "26.67 % of 600 items, not clearly above guessing (25.00 %)" in verdict.reasons()[0]
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(before=st.integers(400, 600), after=st.integers(400, 600), shift=st.integers(0, 599))
 def test_a_verdict_survives_json_and_follows_its_bounds(
     facts: Suite, before: int, after: int, shift: int

@@ -214,7 +214,7 @@ def full(page: GatePage, text: str) -> GatePage:
     )
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(st.text(min_size=1))
 def test_no_text_changes_the_structure_of_the_page(pages: dict[str, GatePage], text: str) -> None:
     """Whatever models and people write, the elements and what they may do are the same."""

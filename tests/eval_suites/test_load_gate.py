@@ -195,7 +195,7 @@ def test_a_load_that_was_not_sent_was_not_borne() -> None:
     assert "sent 5 of 10 requests per second at 1x" in verdict.reasons()[0]
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(factor=st.floats(1, 20), seed=st.integers(0, 1000))
 def test_a_slower_candidate_is_never_judged_better(factor: float, seed: int) -> None:
     """Making every answer of the candidate slower turns no finding towards a pass."""

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 
 from eval_suites.load_result import read_trial
 from eval_suites.load_runs import LoadRun
@@ -81,7 +81,6 @@ def test_any_other_json_is_refused(value: Any) -> None:
         read_trial(RUN, 4, value)
 
 
-@settings(deadline=None)
 @given(mangled(real()))
 def test_one_wrong_value_is_refused_or_no_matter(value: Any) -> None:
     """The same, with one part of it changed or gone."""

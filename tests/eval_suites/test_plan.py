@@ -19,7 +19,7 @@ def resized(suite: Suite, items: int, clusters: tuple[str, ...] = ()) -> Suite:
     return replace(suite, tasks=(replace(suite.tasks[0], items=items, clusters=clusters),))
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(1, 5000), st.integers(0, 9))
 def test_every_item_is_asked_once(facts: Suite, items: int, seed: int) -> None:
     """However many there are."""

@@ -12,7 +12,7 @@ from eval_suites.probe_texts import LONGEST, probe_texts, texts_digest
 from eval_suites.suite import Suite, find_suite, load_suite
 
 SEEDS = st.integers(0, 2**32)
-FEW = settings(max_examples=10, deadline=None)
+FEW = settings(max_examples=10)
 
 
 def write(folder: Path, rows: list[dict[str, object]]) -> Suite:

@@ -7,7 +7,7 @@ from dataclasses import astuple
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from eval_suites.ratio_bounds import _unskewed, bounds_by_text
@@ -46,7 +46,6 @@ def test_a_text_twenty_times_as_long_is_still_one() -> None:
     assert fake.upper - fake.estimate < 0.3 * (once.upper - once.estimate)
 
 
-@settings(deadline=None)
 @given(FIGURES, st.floats(0.01, 0.2))
 def test_the_estimate_lies_between_its_bounds(sums: list[float], alpha: float) -> None:
     """Whatever the skewness."""
@@ -56,7 +55,6 @@ def test_the_estimate_lies_between_its_bounds(sums: list[float], alpha: float) -
     assert bounds.lower - 1e-9 <= bounds.estimate <= bounds.upper + 1e-9
 
 
-@settings(deadline=None)
 @given(FIGURES)
 def test_bounds_mirror(sums: list[float]) -> None:
     """Losses and gains are treated alike."""

@@ -97,7 +97,7 @@ def test_reviews_for_a_suite_that_asks_nobody_are_a_mistake(tmp_path: Path) -> N
         read_reviews(str(tmp_path / "gone.jsonl"), find_suite("smoke"))
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=50, deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=50)
 @given(st.dictionaries(st.tuples(TEXT, TEXT, TEXT), SHARE, max_size=8))
 def test_scores_are_between_those_of_their_reviewers(
     suite: Suite, tmp_path: Path, given_: dict[tuple[str, str, str], float]
@@ -122,7 +122,7 @@ def test_scores_are_between_those_of_their_reviewers(
     )
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=100, deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=100)
 @given(st.one_of(st.text(max_size=20), st.dictionaries(st.sampled_from([*line(), "edit_rate"]), VALUE)))
 def test_any_line_is_read_or_told(suite: Suite, tmp_path: Path, any_line: Any) -> None:
     """No file of a user's is a traceback."""

@@ -35,7 +35,7 @@ def exact_kl(before: Table, after: Table) -> float:
     return float((np.exp(p) * (p - q)).sum())
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(SEEDS, SEEDS, st.integers(1, VOCABULARY), st.floats(0.1, 6))
 def test_the_bound_is_never_above_exact_kl(seed: int, other: int, k: int, scale: float) -> None:
     """For any two models, and never negative."""
@@ -44,7 +44,7 @@ def test_the_bound_is_never_above_exact_kl(seed: int, other: int, k: int, scale:
     assert 0 <= kl <= exact_kl(before, after) + 1e-4
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(SEEDS, SEEDS)
 def test_with_all_tokens_the_bound_is_exact(seed: int, other: int) -> None:
     """And all of the baseline's probability is covered."""
@@ -54,7 +54,7 @@ def test_with_all_tokens_the_bound_is_exact(seed: int, other: int) -> None:
     assert result.mean(result.covered) == pytest.approx(1, abs=1e-5)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(SEEDS, st.integers(1, VOCABULARY))
 def test_a_model_is_no_different_from_itself(seed: int, k: int) -> None:
     """Exactly."""
@@ -62,7 +62,7 @@ def test_a_model_is_no_different_from_itself(seed: int, k: int) -> None:
     assert (result.kl[0], result.differing[0], result.loss[0]) == (0, 0, 0)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(SEEDS)
 def test_more_damage_is_more_kl(seed: int) -> None:
     """Noise of the same direction, twice as large at each step."""
@@ -127,7 +127,7 @@ def test_what_was_asked_before_does_not_count_again() -> None:
     assert (result.kl[1], result.loss[1]) == pytest.approx((alone.kl[0], alone.loss[0]), rel=1e-5)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.lists(st.lists(st.integers(0, 2), min_size=1, max_size=5), max_size=8))
 def test_every_beginning_counts_once(texts: list[list[int]]) -> None:
     """As many places as there are different beginnings that something follows."""

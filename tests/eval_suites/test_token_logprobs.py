@@ -55,7 +55,6 @@ def test_an_answer_in_the_form_of_vllm_is_read() -> None:
     assert (text.finite, text.places) == (True, 1)
 
 
-@settings(deadline=None)
 @given(st.lists(texts(), max_size=4))
 def test_what_is_kept_is_read_back(some: list[TextLogprobs]) -> None:
     """Token by token; the same bytes for the same texts, whatever the width that they were kept with."""
@@ -164,7 +163,7 @@ def test_damaged_arrays_are_refused(damage: dict[str, Any]) -> None:
         from_bytes(kept({**arrays, **damage}))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.data())
 def test_damaged_bytes_are_refused_or_read_as_they_were(data: st.DataObject) -> None:
     """One byte changed, or the end cut off: never another error, and never other numbers."""

@@ -172,7 +172,7 @@ looks = st.tuples(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.lists(looks, max_size=40), st.booleans())
 def test_laws_of_every_rollout(sequence: list[tuple[Verdict | None, float, bool, bool]], first: bool) -> None:
     """Weights rise only on a pass, fails send all back, ends stay, and every state survives JSON."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from images.runtime import Distribution, Runtime
@@ -15,7 +15,6 @@ _TORCH = Distribution("torch", "2.13.0", digest("torch"))
 _JINJA = Distribution("Jinja2", "3.1.6", digest("jinja2"))
 
 
-@settings(deadline=None)
 @given(st.permutations([_TORCH, _JINJA, Distribution("zipp", "3", digest("z"))]))
 def test_order_changes_nothing(found: list[Distribution]) -> None:
     """A file system lists folders as it likes."""

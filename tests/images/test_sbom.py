@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from images.pins import load_pins
@@ -25,7 +25,6 @@ _TORCH = Distribution("torch", "2.13.0+cu130", digest("torch"))
 _ACME = Distribution("Acme_Lib", "1!2.0", digest("acme"))
 
 
-@settings(deadline=None)
 @given(st.permutations([_TORCH, _ACME, Distribution("zipp", "3", digest("z"))]))
 def test_the_same_runtime_gives_the_same_document(found: list[Distribution]) -> None:
     """Byte for byte, so it is signed and stored once."""

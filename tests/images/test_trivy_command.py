@@ -10,7 +10,7 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from images.pins import load_pins
@@ -185,7 +185,6 @@ def test_anything_that_does_not_agree_is_a_scan_that_did_not_happen(
     assert reason in answer.reason
 
 
-@settings(deadline=None)
 @given(
     st.recursive(st.none() | st.integers() | st.text(max_size=5), st.lists, max_leaves=5), st.integers(0, 8)
 )

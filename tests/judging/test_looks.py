@@ -87,7 +87,7 @@ def test_a_suite_that_ends_early_has_spent_less() -> None:
     assert boundaries([0.1, 0.2], 0.05) == pytest.approx(boundaries(evenly(10), 0.05)[:2])
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.lists(st.floats(0.01, 1.0), min_size=1, max_size=12, unique=True), st.floats(0.001, 0.2))
 def test_no_look_is_laxer_than_a_single_one(fractions: list[float], alpha: float) -> None:
     """However the looks are spread, each has a finite bound that a test without peeking would not exceed."""

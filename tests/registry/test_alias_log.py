@@ -414,7 +414,7 @@ for _alias, _number in (("candidate", 1), ("production", 1), ("candidate", 2), (
 TRUTH = get_aliases(_HISTORY, TRUST, "tiny", "cpu")
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.data(), st.sampled_from([RECORD, *(entry(number) for number in (1, 2, 3, 4))]))
 def test_no_change_to_a_stored_value_gives_another_answer(data: st.DataObject, key: str) -> None:
     """A changed field is an error or changes nothing, and the check finds every one."""
@@ -429,7 +429,7 @@ def test_no_change_to_a_stored_value_gives_another_answer(data: st.DataObject, k
     assert check_log(store, TRUST, "tiny", "cpu")
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.sampled_from([RECORD, *(entry(number) for number in (1, 2, 3, 4))]), st.data())
 def test_no_flipped_bit_gives_another_answer(key: str, data: st.DataObject) -> None:
     """Nor does a truncated file."""
@@ -443,7 +443,7 @@ def test_no_flipped_bit_gives_another_answer(key: str, data: st.DataObject) -> N
     assert check_log(store, TRUST, "tiny", "cpu")
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.filter_too_much])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.filter_too_much])
 @given(st.data())
 def test_a_signed_entry_of_any_content_is_taken_or_named(data: st.DataObject) -> None:
     """A newer or broken Headgate may sign nonsense: no reader gets a traceback from it."""

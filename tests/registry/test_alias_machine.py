@@ -107,5 +107,5 @@ class Moves(RuleBasedStateMachine):
             self.records.append(record)
 
 
-Moves.TestCase.settings = settings(max_examples=40, stateful_step_count=15, deadline=None)
+Moves.TestCase.settings = settings(max_examples=40, stateful_step_count=15)
 TestMoves = Moves.TestCase

@@ -45,7 +45,7 @@ def test_a_signed_statement_reads_back_with_its_signer() -> None:
     assert unseal(_BUNDLE, _TRUST) == Sealed(_SAID, _SIGNER.key_id, "builder")
 
 
-@settings(deadline=None, max_examples=400)
+@settings(max_examples=400)
 @given(st.integers(0, len(_BUNDLE) - 1), st.integers(1, 255))
 def test_no_changed_byte_changes_what_a_trusted_key_said(position: int, flip: int) -> None:
     """The record is refused, or doubted, or says the same: never something else in the signer's name."""
@@ -59,7 +59,7 @@ def test_no_changed_byte_changes_what_a_trusted_key_said(position: int, flip: in
     assert bool(read.doubt) == (read.signer is None)
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(mangled(json.loads(_BUNDLE)))
 def test_a_mangled_bundle_is_a_value_error_at_worst(value: Any) -> None:
     """Whatever JSON lies in a registry, reading it ends in an answer."""
@@ -70,7 +70,6 @@ def test_a_mangled_bundle_is_a_value_error_at_worst(value: Any) -> None:
     assert read.signer is None or read.statement == _SAID
 
 
-@settings(deadline=None)
 @given(st.binary())
 def test_any_bytes_are_a_value_error_at_worst(data: bytes) -> None:
     """A truncated or foreign file among them."""

@@ -157,14 +157,14 @@ def test_a_record_from_before_signatures_is_read_with_a_doubt(tmp_path: Path) ->
     assert (found.signer, found.doubt, found.digest) == (None, UNSIGNED, Digest.of_bytes(data))
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(mangled(_LEGACY))
 def test_a_mangled_old_record_is_a_value_error_at_worst(value: Any) -> None:
     """And one that is read can be shown and sorted."""
     _reads_or_refuses(json.dumps(value).encode())
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(mangled(json.loads(_SCAN.statement.to_bytes())))
 def test_a_mangled_statement_is_a_value_error_at_worst(value: Any) -> None:
     """Also one that a trusted key signed: a newer or broken Headgate may have written it."""
@@ -175,7 +175,6 @@ def test_a_mangled_statement_is_a_value_error_at_worst(value: Any) -> None:
     _reads_or_refuses(seal(said, _SIGNER))
 
 
-@settings(deadline=None)
 @given(st.binary())
 def test_any_bytes_are_a_value_error(data: bytes) -> None:
     """Whatever somebody put there."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from registry.errors import UsageError
@@ -125,7 +125,6 @@ _TRUSTS = st.builds(
 )
 
 
-@settings(deadline=None)
 @given(_TRUSTS)
 def test_the_file_of_trusted_keys_reads_back(tmp_path_factory: pytest.TempPathFactory, trust: Trust) -> None:
     """Also for names that YAML would take for numbers or truth values."""

@@ -153,7 +153,7 @@ class OneHolderAtATime(RuleBasedStateMachine):
 
 
 TestOneHolderAtATime = OneHolderAtATime.TestCase
-TestOneHolderAtATime.settings = settings(max_examples=300, stateful_step_count=40, deadline=None)
+TestOneHolderAtATime.settings = settings(max_examples=300, stateful_step_count=40)
 
 _COUNT = """
 import sys, time

@@ -83,7 +83,7 @@ def test_hostile_text_stays_text() -> None:
     assert any("<script" in words for words in page.words)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.text(min_size=1))
 def test_no_text_changes_the_structure_of_the_page(note: str) -> None:
     """Whatever hubs and people write, the elements and what they may do are the same."""

@@ -7,7 +7,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from registry.digest import Digest
@@ -23,7 +23,6 @@ def _manifest(**contents: str) -> Manifest:
     return Manifest(entries)
 
 
-@settings(deadline=None)
 @given(st.dictionaries(_PART, _ENTRIES, max_size=5), st.randoms())
 def test_order_changes_nothing_and_json_reads_back(files: dict[str, ManifestEntry], random: object) -> None:
     """A manifest is a set: equal, and of one digest, however its files were listed."""
@@ -34,7 +33,6 @@ def test_order_changes_nothing_and_json_reads_back(files: dict[str, ManifestEntr
     assert Manifest.from_json(manifest.to_json()) == manifest
 
 
-@settings(deadline=None)
 @given(_PATHS)
 def test_plain_relative_paths_are_taken(path: str) -> None:
     """Spaces, dots and other scripts are no problem."""

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from registry.blobs import BlobStore
@@ -48,7 +48,6 @@ def _manifest(config: Descriptor, *layers: Descriptor) -> bytes:
     return json.dumps({"config": config.to_json(), "layers": [layer.to_json() for layer in layers]}).encode()
 
 
-@settings(deadline=None)
 @given(content=st.binary(max_size=1100) | st.integers(0, 3).map(lambda n: bytes(512 * n)))
 def test_a_layer_of_any_size_is_a_tar_of_that_file(
     tmp_path_factory: pytest.TempPathFactory, content: bytes

@@ -104,7 +104,7 @@ def test_a_kind_said_in_another_kinds_words_is_refused() -> None:
         from_predicate(predicate_type("quality"), {"result": "PASSED"})
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(mangled(to_predicate("quality", _VERDICT, _facts("quality"))))
 def test_a_mangled_predicate_reads_as_values_or_is_refused(predicate: Any) -> None:
     """Facts are a mapping and findings have text: whoever shows them relies on it."""
@@ -116,7 +116,6 @@ def test_a_mangled_predicate_reads_as_values_or_is_refused(predicate: Any) -> No
     assert all(isinstance(f.name + f.message, str) for f in (verdict.findings if verdict else ()))
 
 
-@settings(deadline=None)
 @given(st.text(), any_json())
 def test_anything_else_is_foreign(type_: str, predicate: Any) -> None:
     """Only errors that say so."""

@@ -244,7 +244,7 @@ def test_a_claim_that_lost_its_number_does_not_hold_an_import_up(store: DirStore
 _STEPS = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 14), st.booleans()), max_size=12)
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(_STEPS)
 def test_publishers_that_die_anywhere_leave_one_version_per_content(
     steps: list[tuple[int, int, bool]],
@@ -258,7 +258,7 @@ def test_publishers_that_die_anywhere_leave_one_version_per_content(
         _each_content_has_one_version(store)
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(st.integers(0, 3), st.lists(st.tuples(st.integers(0, 12), st.integers(0, 3)), max_size=6))
 def test_publishers_that_come_between_leave_one_version_per_content(
     content: int, others: list[tuple[int, int]]

@@ -156,7 +156,7 @@ _STEPS = st.lists(
 )
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(_STEPS)
 def test_any_trouble_leaves_a_dictionary(trouble: Trouble, steps: list[tuple[Any, ...]]) -> None:
     """Every answer is right for a single writer, whatever its writes and reads went through."""

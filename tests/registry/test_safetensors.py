@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import safetensors
 import safetensors.numpy
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
@@ -64,7 +64,6 @@ tensors = st.dictionaries(
 )
 
 
-@settings(deadline=None)
 @given(tensors, st.dictionaries(names, names, max_size=3))
 def test_what_the_formats_own_writer_writes_is_read_as_its_reader_does(
     values: dict[str, np.ndarray], metadata: dict[str, str]
@@ -91,7 +90,6 @@ pieces = st.recursive(
 )
 
 
-@settings(deadline=None)
 @given(st.binary(max_size=60) | pieces.map(lambda value: framed(json.dumps(value).encode(), bytes(20))))
 def test_whatever_the_bytes_there_is_a_header_or_a_reason(data: bytes) -> None:
     """Nothing but ValueError; and what passes here, the format's own reader takes too."""
@@ -103,7 +101,6 @@ def test_whatever_the_bytes_there_is_a_header_or_a_reason(data: bytes) -> None:
 
 
 @given(tensors.filter(bool), st.data())
-@settings(deadline=None)
 def test_one_changed_byte_is_noticed_or_does_no_harm(
     values: dict[str, np.ndarray], choose: st.DataObject
 ) -> None:

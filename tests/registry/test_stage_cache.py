@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from registry.digest import Digest
@@ -42,7 +42,6 @@ def test_a_truncated_entry_is_a_miss_and_can_be_written_again(tmp_path: Path, le
     assert cache.get("s", _KEY) == {"value": 2}
 
 
-@settings(deadline=None)
 @given(st.binary(max_size=40) | st.sampled_from([b"[]", b"null", b'{"result":{}}', b"[" * 100_000]))
 def test_garbage_is_a_miss(tmp_path_factory: pytest.TempPathFactory, garbage: bytes) -> None:
     """No content of the file makes reading it crash."""

@@ -26,7 +26,6 @@ _WRITTEN = json.loads(
 )
 
 
-@settings(deadline=None)
 @given(_TEXT, _SUBJECTS, _PREDICATES)
 def test_a_statement_reads_back(type_: str, subjects: dict[str, Digest], predicate: dict[str, Any]) -> None:
     """With its subjects in their order: the first is the one it speaks of."""
@@ -44,7 +43,7 @@ def test_a_predicate_is_an_object(predicate: Any) -> None:
         Statement.from_json({**_WRITTEN, "predicate": predicate})
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(mangled(_WRITTEN))
 def test_a_mangled_statement_is_one_or_is_refused(value: Any) -> None:
     """Only errors that say what is wrong; what is taken can be written again."""

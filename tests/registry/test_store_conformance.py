@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
@@ -125,12 +125,7 @@ def test_a_store_is_a_dictionary(place: Place) -> None:
     """Whatever is asked in whatever order."""
     run_state_machine_as_test(
         lambda: StoreIsADictionary(place.fresh),
-        settings=settings(
-            max_examples=60 if place.name == "folder" else 12,
-            stateful_step_count=20,
-            deadline=None,
-            suppress_health_check=[HealthCheck.too_slow],
-        ),
+        settings=settings(max_examples=60 if place.name == "folder" else 12, stateful_step_count=20),
     )
 
 

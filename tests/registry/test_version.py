@@ -6,7 +6,7 @@ import json
 from dataclasses import replace
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from registry.digest import Digest, canonical_json
@@ -22,7 +22,6 @@ def test_a_record_reads_back_through_json() -> None:
     assert VersionDraft.from_json(draft().to_json()) == draft()
 
 
-@settings(deadline=None)
 @given(st.text(max_size=20) | st.none(), st.lists(st.text(max_size=5)).map(tuple))
 def test_a_serve_configuration_reads_back(template: str | None, extra: tuple[str, ...]) -> None:
     """Templates are text of any kind."""
@@ -87,7 +86,6 @@ def test_a_record_of_format_2_names_its_source_set() -> None:
             ModelVersion.from_json(damaged)
 
 
-@settings(deadline=None)
 @given(st.from_regex(r"[a-z0-9][a-z0-9._-]{0,20}", fullmatch=True), st.integers(1, 999_999))
 def test_references_read_back(name: str, number: int) -> None:
     """``parse_reference(version.reference)`` is the name and the number."""

@@ -145,7 +145,6 @@ def test_a_root_digest_that_does_not_follow_from_the_files_is_refused() -> None:
         read_evidence(seal(said, _SIGNER), _TRUST)
 
 
-@settings(deadline=None)
 @given(st.dictionaries(_PATHS, _ENTRIES, min_size=1, max_size=6))
 def test_the_set_digest_follows_from_what_is_signed(files: dict[str, ManifestEntry]) -> None:
     """In the order that the public tool lists files in."""
@@ -164,7 +163,7 @@ _PREDICATE = weights_predicate(
 )
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(mangled(_PREDICATE))
 def test_a_mangled_signature_is_refused_or_speaks_of_what_it_lists(predicate: Any) -> None:
     """Only errors that the reader of evidence expects."""

@@ -519,7 +519,6 @@ class Registry(RuleBasedStateMachine):
 Registry.TestCase.settings = settings(
     max_examples=25,
     stateful_step_count=14,
-    deadline=None,
     suppress_health_check=list(HealthCheck),
 )
 TestRegistry = Registry.TestCase
