@@ -2,15 +2,19 @@
 
 10 000 releases are simulated per cell: 3000 items, a margin of 2 points, a baseline that is right on 75 % of
 them; 2, 5 or 10 % of the items flip, and the candidate truly loses nothing, half the margin, the margin or
-twice that. With clusters, items come in passages of 5 and flips fall on 30 % of the passages. The gate judges
-as against the source, after each of 30 batches; the peers judge all items once.
+twice that. Items stand alone, or come in passages of 5: these flip as a whole, or the loss falls on passages
+that are lost as a whole, while other items flip each by itself. The gate judges as against the source, after
+each of 30 batches; the peers judge all items once.
 """
 
 from __future__ import annotations
 
+import json
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import product
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +27,8 @@ ITEMS, LOOKS = 3000, 30
 MARGIN, ALPHA, ACCURACY = 0.02, 0.05, 0.75
 FLIPS = (0.02, 0.05, 0.1)
 LOSSES = (0.0, MARGIN / 2, MARGIN, 2 * MARGIN)
-PASSAGE, HIT = 5, 0.3
+PASSAGE = 5
+ALONE, WHOLE, DAMAGED = "alone", "whole", "damaged"
 
 Counts = NDArray[np.int64]
 Rule = Callable[[Counts, Counts, np.random.Generator], NDArray[np.bool_]]
@@ -31,11 +36,16 @@ Rule = Callable[[Counts, Counts, np.random.Generator], NDArray[np.bool_]]
 
 @dataclass(frozen=True)
 class Cell:
-    """One kind of release: shares of items, and whether items share passages."""
+    """One kind of release: shares of items, and how these come together."""
 
     flips: float
     loss: float
-    clustered: bool
+    kind: str
+
+    @property
+    def size(self) -> int:
+        """How many items a passage has."""
+        return 1 if self.kind == ALONE else PASSAGE
 
     @property
     def is_clear(self) -> bool:
@@ -53,47 +63,63 @@ class Rates:
 
 
 def main() -> None:
-    """Print the table, then the worst cell of each figure."""
+    """Print the table, then the worst cell of each figure; ``--json`` writes these."""
     rng = np.random.default_rng(20261121)
-    cells = [Cell(f, loss, c) for c, f, loss in product((False, True), FLIPS, LOSSES) if loss <= f]
+    kinds = (ALONE, WHOLE, DAMAGED)
+    cells = [Cell(f, loss, kind) for kind, f, loss in product(kinds, FLIPS, LOSSES) if loss <= f]
     found = {cell: dict(judged(cell, rng)) for cell in cells}
     names = list(next(iter(found.values())))
-    print(f"{'flips':>6}{'loss':>6}{'clusters':>10}  " + "".join(f"{name:>26}" for name in names))
+    print(f"{'flips':>6}{'loss':>6}{'items':>9}  " + "".join(f"{name:>26}" for name in names))
     for cell, rates in found.items():
         shown = (f"{100 * r.accepted:8.2f} {100 * r.rejected:6.2f} {r.used:9.2f}" for r in rates.values())
-        print(
-            f"{cell.flips:6.2f}{cell.loss:6.2f}{cell.clustered!s:>10}  " + "".join(f"{s:>26}" for s in shown)
-        )
+        print(f"{cell.flips:6.2f}{cell.loss:6.2f}{cell.kind:>9}  " + "".join(f"{s:>26}" for s in shown))
     print("(per rule: % accepted, % rejected, share of the items used)")
-    for name in names:
+    figures = worst(found)
+    for figure, value in figures.items():
+        print(f"{figure}={value:.2f}")
+    if "--json" in sys.argv:
+        Path("gate.json").write_text(json.dumps(figures))
+
+
+def worst(found: dict[Cell, dict[str, Rates]]) -> dict[str, float]:
+    """Each figure in the cell where it is worst; those of the gate also without passages."""
+    figures: dict[str, float] = {}
+    for name in next(iter(found.values())):
         prefix = "" if name == "headgate" else f"{name}_"
-        at_margin = [r[name].accepted for cell, r in found.items() if cell.loss == MARGIN]
-        lossless = [r[name].rejected for cell, r in found.items() if cell.loss == 0]
-        print(f"{prefix}false_accept_at_margin_pct={100 * max(at_margin):.2f}")
-        print(f"{prefix}false_reject_no_loss_pct={100 * max(lossless):.2f}")
-    used = {cell: rates["headgate"].used for cell, rates in found.items() if cell.is_clear}
-    print(f"samples_used_vs_fixed={max(used.values()):.2f}")
-    print(f"samples_used_vs_fixed_unclustered={max(u for cell, u in used.items() if not cell.clustered):.2f}")
+        rates = {cell: by_rule[name] for cell, by_rule in found.items()}
+        at_margin = [r.accepted for cell, r in rates.items() if cell.loss == MARGIN]
+        figures[f"{prefix}false_accept_at_margin_pct"] = 100 * max(at_margin)
+        lossless = [r.rejected for cell, r in rates.items() if cell.loss == 0]
+        figures[f"{prefix}false_reject_no_loss_pct"] = 100 * max(lossless)
+    ours = {cell: rates["headgate"] for cell, rates in found.items()}
+    for suffix, kinds in (("", (ALONE, WHOLE, DAMAGED)), ("_unclustered", (ALONE,))):
+        used = [r.used for cell, r in ours.items() if cell.is_clear and cell.kind in kinds]
+        figures[f"samples_used_vs_fixed{suffix}"] = max(used)
+        lossless = [1 - r.accepted - r.rejected for c, r in ours.items() if c.loss == 0 and c.kind in kinds]
+        figures[f"inconclusive_no_loss_pct{suffix}"] = 100 * max(lossless)
+    return figures
 
 
 def judged(cell: Cell, rng: np.random.Generator) -> Iterator[tuple[str, Rates]]:
     """What each rule says of releases of this kind, all rules of the same ones."""
-    lost, gained, squares = simulated(cell, rng)
-    yield "headgate", ours(cell, lost, gained, squares)
+    lost, gained = simulated(cell, rng, RELEASES)
+    seen = up_to_each_look(lost), up_to_each_look(gained)
+    yield "headgate", rated(*ours(cell.size, *seen, up_to_each_look((gained - lost) ** 2)))
     for name, accepts in PEERS.items():
-        accepted = float(accepts(lost[:, -1], gained[:, -1], rng).mean())
+        accepted = float(accepts(seen[0][:, -1], seen[1][:, -1], rng).mean())
         yield name, Rates(accepted, 1 - accepted)
 
 
-def simulated(cell: Cell, rng: np.random.Generator) -> tuple[Counts, Counts, Counts]:
-    """Items lost and gained up to each look, and the sum of squared differences of whole clusters."""
-    size = PASSAGE if cell.clustered else 1
-    shape = (RELEASES, ITEMS // size)
-    hit = rng.random(shape) < HIT if cell.clustered else np.ones(shape, dtype=bool)
-    flips = rng.binomial(size, cell.flips / (HIT if cell.clustered else 1), size=shape) * hit
-    lost = rng.binomial(flips, (cell.flips + cell.loss) / (2 * cell.flips))
-    gained = flips - lost
-    return up_to_each_look(lost), up_to_each_look(gained), up_to_each_look((gained - lost) ** 2)
+def simulated(cell: Cell, rng: np.random.Generator, releases: int) -> tuple[Counts, Counts]:
+    """How many items each passage of each release lost and gained."""
+    chance = rng.random((releases, ITEMS // cell.size))
+    if cell.kind == DAMAGED:
+        hit = chance < cell.loss
+        others = rng.binomial(cell.size, (cell.flips - cell.loss) / (1 - cell.loss), size=chance.shape)
+        lost = rng.binomial(others, 0.5)
+        return np.where(hit, cell.size, lost), np.where(hit, 0, others - lost)
+    loses = (cell.flips + cell.loss) / 2
+    return cell.size * (chance < loses), cell.size * ((chance >= loses) & (chance < cell.flips))
 
 
 def up_to_each_look(values: Counts) -> Counts:
@@ -102,24 +128,24 @@ def up_to_each_look(values: Counts) -> Counts:
     return batches.cumsum(axis=1)
 
 
-def ours(cell: Cell, lost: Counts, gained: Counts, squares: Counts) -> Rates:
-    """The gate's own decision after each batch; the first one ends it."""
+def ours(size: int, lost: Counts, gained: Counts, squares: Counts) -> tuple[Counts, Counts]:
+    """After which batch the gate's own decision passes each release, and fails it; LOOKS for never.
+
+    ``squares`` of what whole passages gained less what they lost, summed as the others are.
+    """
     looks = np.arange(1, LOOKS + 1)
     n = looks * (ITEMS // LOOKS)
-    size = PASSAGE if cell.clustered else 1
     mean = (gained - lost) / n
-    between = squares - n * size * mean**2
-    tally = Tally(
-        n=n,
-        lost=lost,
-        gained=gained,
-        dispersion=dispersion_of(between, lost + gained - n * mean**2, size),
-    )
+    dispersion = dispersion_of(squares - n * size * mean**2, lost + gained - n * mean**2)
+    tally = Tally(n=n, lost=lost, gained=gained, dispersion=dispersion, size=float(size))
     z = np.array(boundaries([look / LOOKS for look in looks], ALPHA))
     doubted = gained - lost > n * MARGIN  # against the source, more than a plausible gain: no pass yet
     doubted[:, -1] = False
-    passed = first((tally.z_below(MARGIN) > z) & ~doubted)
-    failed = first(tally.z_above(MARGIN) > z)
+    return first((tally.z_below(MARGIN) > z) & ~doubted), first(tally.z_above(MARGIN) > z)
+
+
+def rated(passed: Counts, failed: Counts) -> Rates:
+    """The first of the two ends it."""
     ended = np.minimum(np.minimum(passed, failed) + 1, LOOKS)
     return Rates(
         float((passed < failed).mean()), float((failed < passed).mean()), float(ended.mean() / LOOKS)

@@ -47,7 +47,7 @@ def main(arguments: list[str]) -> int:
     except HeadgateError as error:
         say(f"\n{error}")
         if as_json:
-            parts = {"what": error.what, "why": error.why, "next": error.next_step}
+            parts = {"what": error.what, "why": error.why, "next": error.next_step, **error.files}
             _print_error(error.exit_code, type(error).__name__, parts)
         return error.exit_code
     except SystemExit as ended:  # how typer says that it is done

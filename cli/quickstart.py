@@ -33,7 +33,9 @@ def quickstart(
         print_json(result)
         return
     rows = [["published", ", ".join(result["versions"])]]
-    rows += [["rejected", f"{r['name']}: {r['reason']}"] for r in result["rejected"]]
+    for rejected in result["rejected"]:
+        name = rejected["name"]
+        rows += [["rejected", f"{name}: {rejected['reason']}"], [f"{name} page", rejected["page"]]]
     rows += [
         [f"verdicts on {label}", ", ".join(f"{k} {v}" for k, v in verdicts.items())]
         for label, verdicts in result["verdicts"].items()

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections import Counter
+from collections.abc import Collection, Iterator
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 app = typer.Typer(help="Which suites come with Headgate, and what one can tell and costs.")
 
 _USUAL_FLIPS = 0.05  # of 4-bit weights
+_FEW_CLUSTERS = 50  # rules of thumb are 20 to 50 (Cameron and Miller, J. Human Resources 50 (2015) 317-372)
+_CLUSTERS_IN_MARGIN = 4  # of the largest size; the judge allows for some that it has not seen
 
 
 @app.callback(invoke_without_command=True)
@@ -77,21 +80,62 @@ def check(
 
 def _told(suite: Suite) -> dict[str, Any]:
     from eval_suites.plan import plan_of
-    from eval_suites.power import power_of
+    from eval_suites.power import FLIPS, passes_all, power_of
 
     plan = plan_of(suite, seed=0)
+    powers = [power_of(suite, task, plan) for task in suite.tasks]
     tasks = [
         {
             "name": task.name,
             "items": plan.items(task.name),
+            "clusters": _clusters(task, plan),
             "margin": task.spec.margin,
-            "power": [asdict(power) for power in power_of(suite, task, plan)],
+            "power": [asdict(power) for power in found],
             "cost": _cost(task, plan),
         }
-        for task in suite.tasks
+        for task, found in zip(suite.tasks, powers, strict=True)
     ]
-    facts = {"suite": suite.name, "digest": str(suite.digest), "alpha": suite.alpha}
-    return {**facts, "wanted_power": suite.spec.power, "tasks": tasks}
+    return {
+        "suite": suite.name,
+        "digest": str(suite.digest),
+        "alpha": suite.alpha,
+        "wanted_power": suite.spec.power,
+        "tasks": [{**task, "warnings": list(_warnings(task))} for task in tasks],
+        "all_tasks": [
+            {"flips": flips, "passes": passes}
+            for flips, passes in zip(FLIPS, passes_all(powers), strict=True)
+        ],
+    }
+
+
+def _clusters(task: EvalTask, plan: Plan) -> dict[str, int] | None:
+    """How many clusters are asked, and the items of the largest; None where every item stands alone."""
+    if not task.clusters:
+        return None
+    sizes = Counter(map(task.cluster_of, plan.asked(task.name, len(plan.looks))))
+    return {"count": len(sizes), "largest": max(sizes.values())}
+
+
+def _warnings(task: dict[str, Any]) -> Iterator[str]:
+    """Why a task may tell less than it seems to."""
+    name, items, clusters = task["name"], task["items"], task["clusters"]
+    needed = next(p["needed"] for p in task["power"] if p["flips"] == _USUAL_FLIPS)
+    if needed > items:
+        yield (
+            f"{name} has {items} items. Where {_percent(_USUAL_FLIPS)} of them flip, it"
+            f" takes about {needed} to pass a candidate without loss: this may come out inconclusive."
+        )
+    if clusters and clusters["count"] < _FEW_CLUSTERS:
+        yield (
+            f"{name} has {clusters['count']} clusters. What so few of them show need not hold for others:"
+            f" {_FEW_CLUSTERS} or more are better."
+        )
+    if clusters and task["margin"] * items < _CLUSTERS_IN_MARGIN * clusters["largest"]:
+        yield (
+            f"The margin of {name} is worth {task['margin'] * items:.3g} items, and its largest cluster has"
+            f" {clusters['largest']}: a few clusters that fail as a whole are more than the margin, so expect"
+            " an inconclusive verdict. More clusters help, or smaller ones."
+        )
 
 
 def _opened(name: str, allow_code: Collection[str]) -> Suite:
@@ -107,14 +151,15 @@ def _opened(name: str, allow_code: Collection[str]) -> Suite:
 
 
 def _cost(task: EvalTask, plan: Plan) -> dict[str, int] | None:
-    """None for a task of lm-eval's, which alone knows what it asks of each row."""
+    """Of a task of lm-eval's what it said of some items, as only lm-eval knows what it asks of a row."""
     from eval_suites.cost import cost_of
     from eval_suites.dataset import read_rows
     from eval_suites.suite_spec import RowsTask
 
-    if not isinstance(task.spec, RowsTask):
-        return None
-    return asdict(cost_of(task.spec, read_rows(task.dataset), plan.asked(task.name, len(plan.looks))))
+    if isinstance(task.spec, RowsTask):
+        rows = read_rows(task.rows, task.name)
+        return asdict(cost_of(task.spec, rows, plan.asked(task.name, len(plan.looks))))
+    return asdict(task.cost.of(plan.items(task.name))) if task.cost else None
 
 
 def _show(told: dict[str, Any]) -> None:
@@ -129,19 +174,16 @@ def _show(told: dict[str, Any]) -> None:
         f"items for {wanted}",
         "rejects from",
     ]
-    print_table("What it can tell", columns, [row for task in told["tasks"] for row in _power_rows(task)])
+    rows = [row for task in told["tasks"] for row in _power_rows(task)]
+    print_table("What it can tell", columns, [*rows, *(_whole_rows(told) if len(told["tasks"]) > 1 else [])])
     columns = ["task", "requests", "prompt tokens, about", "generated tokens, at most"]
     costs = {task["name"]: task["cost"] for task in told["tasks"] if task["cost"]}
     rows = [[name, *(f"{count:,}" for count in cost.values())] for name, cost in costs.items()]
     if rows:
         print_table("What it costs to ask a model all of it", columns, rows)
     for task in told["tasks"]:
-        needed = next(p["needed"] for p in task["power"] if p["flips"] == _USUAL_FLIPS)
-        if needed > task["items"]:
-            say(
-                f"{task['name']} has {task['items']} items. Where {_percent(_USUAL_FLIPS)} of them flip, it"
-                f" takes about {needed} to pass a candidate without loss: this may come out inconclusive."
-            )
+        for warning in task["warnings"]:
+            say(warning)
 
 
 def _power_rows(task: dict[str, Any]) -> list[list[str]]:
@@ -156,6 +198,15 @@ def _power_rows(task: dict[str, Any]) -> list[list[str]]:
             f"a loss of {100 * power['finds']:.1f} %" if power["finds"] < 1 else "no loss",
         ]
         for power in task["power"]
+    ]
+
+
+def _whole_rows(told: dict[str, Any]) -> list[list[str]]:
+    """A candidate has to pass every task; how likely that is as if they were independent."""
+    items = str(sum(task["items"] for task in told["tasks"]))
+    return [
+        ["all tasks", items, "", _percent(power["flips"]), f"{100 * power['passes']:.0f} %", "", ""]
+        for power in told["all_tasks"]
     ]
 
 

@@ -99,7 +99,9 @@ def held_to_floor(setting: Setting, floor: float, items: tuple[Item, ...]) -> Fi
     spec, scores = setting.task.spec, _goods(setting, items)
     best, allowed = np.ones_like(scores), 1 - spec.goodness(floor)
     result = _looked(setting, items, (best, scores), allowed, doubts_gain=False).result
-    mean, *bounds = (spec.goodness(1 + lost) for lost in (result.estimate, result.lower, result.upper))
+    # No score is beyond 0 or 1, whatever a normal bound says of a few items.
+    goods = (min(max(1 + lost, 0.0), 1.0) for lost in (result.estimate, result.lower, result.upper))
+    mean, *bounds = map(spec.goodness, goods)
     interval = Interval(estimate=mean, lower=min(bounds), upper=max(bounds), samples=result.n)
     said = (
         percent(mean) + _direction(setting),

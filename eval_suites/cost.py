@@ -21,6 +21,23 @@ class Cost:
     generated_tokens: int
 
 
+@dataclass(frozen=True)
+class ItemCost:
+    """What an item of one of lm-eval's tasks takes, on average over some; prompts in characters."""
+
+    requests: float
+    characters: float
+    generated: float
+
+    def of(self, items: int) -> Cost:
+        """What so many items take, about."""
+        return Cost(
+            requests=round(items * self.requests),
+            prompt_tokens=round(items * self.characters / _CHARACTERS_PER_TOKEN),
+            generated_tokens=round(items * self.generated),
+        )
+
+
 def cost_of(task: RowsTask, rows: Sequence[Row], asked: Iterable[int]) -> Cost:
     """What these items of a task take of a model. Each choice is a request with the prompt and one token."""
     worked = _worked(task, rows) if isinstance(task, LocalTask) else 0

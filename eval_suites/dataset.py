@@ -7,33 +7,43 @@ prompts is lm-eval's work; ``render`` shows the same text here, to find items th
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from eval_suites.suite_spec import PLACEHOLDER, Kind, LocalTask, RowsTask
+from registry.data_errors import worded
 from registry.errors import UsageError
+from registry.regular_file import read_regular
+from registry.strict_json import read_strictly, shown
 
 Row = Mapping[str, Any]
+_ONE_PER_LINE = "write one JSON object per line"
 _SHOWN_PROBLEMS = 5
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}")  # pyarrow reads a column of these as timestamps
 _CHANCE_ROUNDING = 0.005  # lets a suite write 0.33 for a third
 
 
-def read_rows(path: Path) -> tuple[Row, ...]:
-    """The objects of a JSONL file in order, blank lines left out; raises UsageError naming the line."""
+def read_dataset(path: Path) -> bytes:
+    """What is in the file of a dataset; raises UsageError."""
     try:
-        lines = path.read_text(encoding="utf-8").split("\n")
-    except (OSError, UnicodeDecodeError) as error:
+        return read_regular(path)
+    except OSError as error:
         raise UsageError(
             f"the dataset {path} cannot be read",
-            why=getattr(error, "strerror", None) or str(error),
+            why=worded(error),
             next_step="give `dataset` a path relative to the suite file, to a UTF-8 JSONL file",
         ) from None
-    rows = tuple(_row(path, number, line) for number, line in enumerate(lines, 1) if line.strip())
+
+
+def read_rows(data: bytes, where: str) -> tuple[Row, ...]:
+    """The objects of JSONL in order, blank lines left out; raises UsageError naming the line."""
+    lines = enumerate(data.split(b"\n"), 1)
+    rows = tuple(_row(f"{where}, line {number},", line) for number, line in lines if line.strip())
     if not rows:
-        raise UsageError(f"the dataset {path} is empty", next_step="write one JSON object per line")
+        raise UsageError(f"the dataset {where} is empty", next_step=_ONE_PER_LINE)
     return rows
 
 
@@ -62,18 +72,28 @@ def solved(task: LocalTask, row: Row) -> str:
     return f"{render(task, row)} {right}"
 
 
-def _row(path: Path, number: int, line: str) -> Row:
+def _row(where: str, line: bytes) -> Row:
     try:
-        value = json.loads(line, parse_constant=_refuse_constant)
+        value = read_strictly(line)
+        _refuse_numbers(value)
     except ValueError as error:
-        raise UsageError(f"{path}, line {number}, is not JSON", why=str(error)) from None
+        raise UsageError(f"{where} is not JSON", why=str(error), next_step=_ONE_PER_LINE) from None
     if not isinstance(value, dict):
-        raise UsageError(f"{path}, line {number}, is not a JSON object", why=f"it is {line.strip()[:40]!r}")
+        raise UsageError(
+            f"{where} is not a JSON object", why=f"it is {shown(value)}", next_step=_ONE_PER_LINE
+        )
     return value
 
 
-def _refuse_constant(name: str) -> None:
-    raise ValueError(f"{name} is no JSON number")
+def _refuse_numbers(value: Any) -> None:
+    """Those that lm-eval's reader takes for others: it has 64 bits for each."""
+    if isinstance(value, dict | list):
+        for inner in value.values() if isinstance(value, dict) else value:
+            _refuse_numbers(inner)
+    elif isinstance(value, float) and not math.isfinite(value):
+        raise ValueError("it has a number beyond all that 64 bits can hold: write it as a text")
+    elif isinstance(value, int) and not -(2**63) <= value < 2**63:
+        raise ValueError(f"it has the number {shown(value)}, which 64 bits cannot hold: write it as a text")
 
 
 def _problems(task: RowsTask, rows: Sequence[Row]) -> Iterator[str]:
@@ -99,6 +119,8 @@ def _row_problems(task: RowsTask, row: Row) -> Iterator[str]:
     for field in (*task.prompt_fields, *([task.cluster] if task.cluster else [])):
         if not _is_scalar(row[field]):
             yield f"field {field!r} is no text or number: {row[field]!r}"
+    if not any(letter.isprintable() and not letter.isspace() for letter in render(task, row)):
+        yield "its prompt is blank"
     if isinstance(task, LocalTask):
         yield from _answer_problems(task, row)
 

@@ -12,7 +12,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from eval_suites.ratio_bounds import Bounds, bounds_by_text
+from eval_suites.ratio_bounds import Bounds, bounds_by_text, share_bounds
 from eval_suites.token_comparison import Comparison, compare, first_difference
 from eval_suites.token_logprobs import TextLogprobs
 from judging.verdict import FailureClass, Finding, Outcome, Verdict
@@ -59,8 +59,9 @@ def judge_fidelity(
 ) -> Verdict:
     """The verdict on a candidate beside its baseline, ``again`` being the baseline measured once more.
 
-    Passes what is within all limits, and fails what is beyond one, at an error rate of ``alpha`` each. Raises
-    ValueError when the three are not about equally many texts.
+    Passes what is within all limits, and fails what is beyond one, at an error rate of ``alpha`` each, or
+    near it for KL and perplexity (``ratio_bounds`` has the figures). Raises ValueError when the three are not
+    about equally many texts.
     """
     if not len(baseline) == len(candidate) == len(again):
         raise ValueError(f"{len(baseline)}, {len(candidate)} and {len(again)} texts cannot be compared")
@@ -91,7 +92,7 @@ def _judge_kl(seen: Comparison, noise: Comparison, limits: Limits, alpha: float)
         noise=noise.mean(noise.kl),
         limit=limits.kl,
         means=float,
-        says=lambda value: f"{value:.4f} nats",
+        says=lambda value: f"{value:.3g} nats",
     )
     covered = seen.mean(seen.covered)
     known = f"the tokens compared hold {100 * covered:.1f} % of the baseline's probability"
@@ -110,7 +111,10 @@ def _judge_agreement(seen: Comparison, noise: Comparison, limits: Limits, alpha:
         means=lambda value: 1 - value,
         says=lambda value: f"{100 * (1 - value):.2f} %",
     )
-    return _finding(figure, bounds_by_text(seen.differing - noise.differing, seen.places, alpha), seen)
+    # Texts that show no difference have no spread, and would be taken for certain.
+    by_text = bounds_by_text(seen.differing - noise.differing, seen.places, alpha)
+    lower, upper = share_bounds(float(seen.differing.sum()), float(seen.places.sum()), alpha)
+    return _finding(figure, by_text.widened(lower - figure.noise, upper - figure.noise), seen)
 
 
 def _judge_perplexity(seen: Comparison, noise: Comparison, limits: Limits, alpha: float) -> Finding:

@@ -20,7 +20,7 @@ from eval_suites.report import EvalReport, Item, pair
 from eval_suites.suite import EvalTask, Suite
 from eval_suites.suite_spec import ReviewedTask
 from eval_suites.unjudged import judged_items, review_finding, unjudged
-from judging.paired import above_chance
+from judging.chance import above_chance
 from judging.verdict import FailureClass, Finding, Outcome, Verdict
 
 
@@ -123,8 +123,8 @@ def _unpaired(task: EvalTask, name: str, before: tuple[Item, ...], after: tuple[
         return _error(task, name, f"{said}; evaluate both on the same suite", FailureClass.INFRA)
     if pairing.drifted:
         said = f"{len(pairing.drifted)} prompts differ, first that of item {pairing.drifted[0]}"
-        why = "the chat template or tokenizer drifted, so the answers cannot be compared"
-        step = f"serve.chat_template has to be that of {name}"
+        why = "the chat template or tokenizer drifted, or serve.max_model_len cuts them otherwise"
+        step = f"serve.chat_template and serve.max_model_len have to be those of {name}"
         return _error(task, name, f"{said}: {why}; {step}", FailureClass.CONFIG)
     return None
 
@@ -139,25 +139,25 @@ def _insensitive(
     and until they have judged all of the baseline of those items that are ``judged``: more may show it.
     """
     task, alpha = setting.task, setting.suite.alpha
-    spec, scores = task.spec, _scores(baseline, task)
-    is_partial = any(map(math.isnan, scores))
+    spec, items = task.spec, baseline.items.get(task.name, ())
+    is_partial = any(math.isnan(item.value) for item in items)
     advice = "" if is_partial else "; choose a suite this model can answer"
     if is_partial:
-        scores = tuple(item.value for item in judged)
+        items = judged
     if isinstance(spec, ReviewedTask):
         alpha /= len(setting.plan.counts(task.name))
     needed = spec.goodness(spec.chance) + spec.margin
-    if needed < 1 and above_chance([spec.goodness(score) for score in scores], needed, alpha):
+    if needed < 1 and _is_above(task, items, needed, alpha):
         return None
     return Finding(
         name=f"{name}/{task.name}",
         outcome=Outcome.INCONCLUSIVE,
         message=(
-            f"{describe(task.name, name)}: {name} scores {percent(_mean(scores))}, not clearly"
+            f"{describe(task.name, name)}: {name} scores {percent(_mean(items))}, not clearly"
             f" {_beyond(task)} by more than the margin ({percent(spec.margin)}), so a model that knows"
             f" nothing would pass{advice}"
         ),
-        baseline=_mean(scores),
+        baseline=_mean(items),
         bound=spec.goodness(needed),
         failure_class=None if is_partial else FailureClass.CONFIG,
     )
@@ -165,11 +165,11 @@ def _insensitive(
 
 def _alone(task: EvalTask, candidate: EvalReport, alpha: float) -> Finding | None:
     """None while people have not judged everything."""
-    spec, scores = task.spec, _scores(candidate, task)
-    if any(map(math.isnan, scores)):
+    spec, items = task.spec, candidate.items.get(task.name, ())
+    if any(math.isnan(item.value) for item in items):
         return None
-    knows = above_chance([spec.goodness(score) for score in scores], spec.goodness(spec.chance), alpha)
-    said = f"{task.name}: {percent(_mean(scores))} of {len(scores)} items"
+    knows = _is_above(task, items, spec.goodness(spec.chance), alpha)
+    said = f"{task.name}: {percent(_mean(items))} of {len(items)} items"
     return Finding(
         name=f"{CANDIDATE}/{task.name}",
         outcome=Outcome.PASS if knows else Outcome.INCONCLUSIVE,
@@ -178,7 +178,7 @@ def _alone(task: EvalTask, candidate: EvalReport, alpha: float) -> Finding | Non
             if knows
             else f"{said}, not clearly {_beyond(task)}; choose a suite this model can answer"
         ),
-        candidate=_mean(scores),
+        candidate=_mean(items),
         bound=spec.chance,
         failure_class=None if knows else FailureClass.CONFIG,
     )
@@ -197,9 +197,10 @@ def _beyond(task: EvalTask) -> str:
     return f"{'above' if task.spec.higher_is_better else 'below'} guessing ({percent(task.spec.chance)})"
 
 
-def _scores(report: EvalReport, task: EvalTask) -> tuple[float, ...]:
-    return tuple(item.value for item in report.items.get(task.name, ()))
+def _is_above(task: EvalTask, items: tuple[Item, ...], good: float, alpha: float) -> bool:
+    clusters = [task.cluster_of(item.doc_id) for item in items]
+    return above_chance([task.spec.goodness(item.value) for item in items], good, alpha, clusters)
 
 
-def _mean(values: tuple[float, ...]) -> float:
-    return math.fsum(values) / len(values)
+def _mean(items: tuple[Item, ...]) -> float:
+    return math.fsum(item.value for item in items) / len(items)

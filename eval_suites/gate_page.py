@@ -47,18 +47,18 @@ _MOST_REASONS = 3
 
 @dataclass(frozen=True, kw_only=True)
 class GatePage:
-    """A candidate, when it was judged, and what is known of it so far.
+    """A candidate, and what is known of it so far.
 
     ``judged`` are the digests by what they are of, ``release`` among them; ``gates`` the verdicts in the
-    order asked; ``items`` how many the suite has, by task; ``load_notes`` sentences on what else was seen
-    under load.
+    order asked; ``items`` how many the suite has, by task, ``asked`` how many of them it was asked;
+    ``load_notes`` sentences on what else was seen under load.
     """
 
     name: str
-    at: datetime
     judged: Mapping[str, Digest]
     gates: Mapping[str, Verdict] = field(default_factory=dict)
     items: Mapping[str, int] = field(default_factory=dict)
+    asked: Mapping[str, int] = field(default_factory=dict)
     flips: tuple[TaskFlips, ...] = ()
     drift: Drift | None = None
     beside: tuple[Beside, ...] = ()
@@ -81,13 +81,14 @@ class GatePage:
         return next((gate for gate, verdict in self.gates.items() if not verdict.passed), [*self.gates][-1])
 
 
-def render(page: GatePage) -> str:
-    """The page's HTML, of one gate at least."""
+def render(page: GatePage, at: datetime) -> str:
+    """The page's HTML, of one gate at least; ``at`` is when the last one spoke."""
     verdict = page.gates[page.deciding]
     quality = page.gates[QUALITY].findings if QUALITY in page.gates else ()
-    intervals, floors = intervals_of(quality, page.items)
+    intervals, floors = intervals_of(quality, page.items, page.asked)
     return page_template("eval_suites", "gate_page.html.jinja").render(
         page=page,
+        at=at,
         outcome=verdict.outcome,
         word=_WORDS[verdict.outcome],
         why=_WHY[verdict.outcome].format(page.deciding),

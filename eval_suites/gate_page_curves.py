@@ -43,6 +43,12 @@ class Histogram:
         return [(left, right - left, 100 * n / most, n) for (left, right), n in bars if n]
 
     @property
+    def heaped(self) -> str:
+        """That the first bin holds what is below it as well, as the end of a sentence; or nothing."""
+        is_lowest = math.isclose(self.edges[0], 10.0**_SMALLEST)
+        return f"; the first bar holds all below {self.edges[1]:.2g}" if is_lowest and self.counts[0] else ""
+
+    @property
     def decades(self) -> list[float]:
         """The powers of ten among the edges."""
         return [edge for edge in self.edges if math.isclose(math.log10(edge), round(math.log10(edge)))]

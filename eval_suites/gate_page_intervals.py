@@ -16,7 +16,10 @@ from judging.verdict import Finding, Interval, Outcome
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """A finding about one task against one baseline; ``items`` are all that could have been asked."""
+    """A finding about one task against one baseline.
+
+    ``items`` are all that could have been asked, ``asked`` those that the candidate was.
+    """
 
     task: str
     against: str
@@ -25,6 +28,7 @@ class Row:
     interval: Interval | None
     bound: float | None
     items: int | None
+    asked: int | None
 
     @property
     def said(self) -> str:
@@ -38,7 +42,8 @@ class Row:
         if not self.interval or self.items is None:
             return ""
         used = self.interval.samples
-        return f"all {used} items" if used == self.items else f"{used} of {self.items} items"
+        more = f", {self.asked} asked" if (self.asked or 0) > used else ""
+        return f"all {used} items" if used == self.items else f"{used} of {self.items} items{more}"
 
     @property
     def shown(self) -> list[float]:
@@ -61,9 +66,11 @@ class Intervals:
         return self.scale.at(100 * share)
 
 
-def intervals_of(findings: Sequence[Finding], items: Mapping[str, int]) -> tuple[Intervals, Intervals]:
-    """The rows against baselines, and those against floors; ``items`` by task."""
-    rows = [_row(finding, items) for finding in findings]
+def intervals_of(
+    findings: Sequence[Finding], items: Mapping[str, int], asked: Mapping[str, int]
+) -> tuple[Intervals, Intervals]:
+    """The rows against baselines, and those against floors; ``items`` and ``asked`` by task."""
+    rows = [_row(finding, items, asked) for finding in findings]
     floors = [row for row in rows if row.against == FLOOR]
     differences = [row for row in rows if row.against != FLOOR]
     return _shared(differences, has_zero=True), _shared(floors, has_zero=False)
@@ -81,7 +88,7 @@ def _shared(rows: Sequence[Row], *, has_zero: bool) -> Intervals:
     return Intervals(tuple(rows), scale_over([*values, 0.0] if has_zero else values), has_zero)
 
 
-def _row(finding: Finding, items: Mapping[str, int]) -> Row:
+def _row(finding: Finding, items: Mapping[str, int], asked: Mapping[str, int]) -> Row:
     against, _, task = finding.name.partition("/")
     bound = finding.bound
     if bound is not None and against != FLOOR:
@@ -94,4 +101,5 @@ def _row(finding: Finding, items: Mapping[str, int]) -> Row:
         interval=finding.interval,
         bound=bound,
         items=items.get(task),
+        asked=asked.get(task),
     )

@@ -5,10 +5,11 @@ Only words what the verdict holds; used for the run's artifact and its report.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from eval_suites.beside import Beside, TaskBeside
 from eval_suites.comparison import CANDIDATE, FLOOR, REVIEW, describe, percent
+from eval_suites.markdown import cell
 from eval_suites.suite import Suite
 from judging.verdict import FailureClass, Finding, Outcome, Verdict
 
@@ -29,14 +30,17 @@ _COLUMNS = ("Task", "Against", "Outcome", "Baseline", "Candidate", "Difference",
 _BESIDE = ("Task", "Items", "Its score", "Candidate", "Candidate better by, points", "What was seen")
 
 
-def to_markdown(suite: Suite, verdict: Verdict, beside: Sequence[Beside] = ()) -> str:
+def to_markdown(
+    suite: Suite, verdict: Verdict, beside: Sequence[Beside] = (), asked: Mapping[str, int] | None = None
+) -> str:
     """The gate report; one table row per finding, with bounds and flips in its last column.
 
-    APIs that were asked ``beside`` come last: they are no findings.
+    ``asked`` is how many items the candidate was asked, by task, where that is known. APIs that were asked
+    ``beside`` come last: they are no findings.
     """
     shown = [line for api in beside for line in ("", *_beside(api))]
     head, table = _head(suite, verdict), _table(suite, verdict)
-    return "\n".join([*head, "", *table, "", *_how_to_read(suite), *shown, ""])
+    return "\n".join([*head, "", *table, "", *_how_to_read(suite, asked or {}), *shown, ""])
 
 
 def next_step(verdict: Verdict) -> str:
@@ -54,7 +58,7 @@ def _head(suite: Suite, verdict: Verdict) -> Iterator[str]:
     if not verdict.passed:
         yield next_step(verdict)
     yield ""
-    yield f"Suite `{suite.name}` ({suite.digest.short}): {_cell(suite.spec.description)}"
+    yield f"Suite `{suite.name}` ({suite.digest.short}): {cell(suite.spec.description)}"
 
 
 def _table(suite: Suite, verdict: Verdict) -> Iterator[str]:
@@ -64,21 +68,25 @@ def _table(suite: Suite, verdict: Verdict) -> Iterator[str]:
         yield _row(_cells(suite, finding))
 
 
-def _how_to_read(suite: Suite) -> Iterator[str]:
+def _how_to_read(suite: Suite, asked: Mapping[str, int]) -> Iterator[str]:
     yield (
         f"Passing means: the one-sided {100 * (1 - suite.alpha):.4g} % lower bound of each paired difference"
         " lies above minus the margin. Failing means: the upper bound lies below it. Where less is better, it"
-        " is the other way round. The bounds hold for all looks together, so a task is asked no more items"
-        " than it takes to decide."
+        " is the other way round. The bounds hold for all looks together, so the first look that decides is"
+        " the verdict on a task."
     )
+    if asked:
+        counts = ", ".join(f"{task} {count}" for task, count in asked.items())
+        yield ""
+        yield cell(f"Items asked: {counts}. All tasks are asked look by look until each is decided.")
 
 
 def _beside(api: Beside) -> Iterator[str]:
     yield f"## Beside {api.name}: for comparison, not judged"
     yield ""
-    yield _cell(f"{', '.join(api.asked)}.")
+    yield cell(f"{', '.join(api.asked)}.")
     if api.failure:
-        yield _cell(f"It could not be asked{' to the end' if api.is_partial else ''}: {api.failure}")
+        yield cell(f"It could not be asked{' to the end' if api.is_partial else ''}: {api.failure}")
     yield ""
     yield _row(_BESIDE)
     yield _row("---" for _ in _BESIDE)
@@ -130,9 +138,4 @@ def _percent(fraction: float | None) -> str:
 
 
 def _row(cells: Iterator[str] | tuple[str, ...]) -> str:
-    return f"| {' | '.join(map(_cell, cells))} |"
-
-
-def _cell(text: str) -> str:
-    """Text that stays in its cell, and is text: no bar, no tag, no line break."""
-    return " ".join(text.replace("|", "\\|").replace("<", "&lt;").split())
+    return f"| {' | '.join(map(cell, cells))} |"

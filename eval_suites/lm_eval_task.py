@@ -7,6 +7,7 @@ the engine has them. Whoever runs lm-eval writes the files, points
 
 from __future__ import annotations
 
+import glob
 from pathlib import Path
 from typing import Any
 
@@ -24,22 +25,27 @@ _FIRST_LINE = {
 _BY_PEOPLE = "bypass"  # lm-eval's word for a metric that scores nothing: the engine keeps the answer whole
 
 
-def render_tasks(suite: Suite) -> dict[str, str]:
-    """File name -> text of one lm-eval task file per task over rows of our own."""
-    return {
-        f"{task.name}.yaml": render_task(task.spec, task.dataset)
-        for task in suite.tasks
-        if isinstance(task.spec, RowsTask)
-    }
+def render_tasks(suite: Suite, folder: Path) -> dict[str, bytes]:
+    """File name -> content, for this folder: a task file per task over rows of our own, and its rows.
+
+    They are those that were read with the suite: the owner's file may hold others by now.
+    """
+    files = {}
+    for task in suite.tasks:
+        if isinstance(task.spec, RowsTask):
+            rows = f"{task.name}.jsonl"
+            files[f"{task.name}.yaml"] = render_task(task.spec, folder / rows).encode()
+            files[rows] = task.rows
+    return files
 
 
 def render_task(spec: RowsTask, rows: Path) -> str:
-    """The YAML of one lm-eval task; its rows are read from this absolute path."""
+    """The YAML of one lm-eval task; its rows are read from this path, which has to be absolute."""
     target, metric, aggregation = _how_scored(spec)
     fields: dict[str, Any] = {
         "task": spec.name,
         "dataset_path": "json",
-        "dataset_kwargs": {"data_files": {"test": str(rows)}},
+        "dataset_kwargs": {"data_files": {"test": glob.escape(str(rows))}},  # lm-eval takes it for a pattern
         "test_split": "test",
         # Naming the split makes lm-eval leave the item itself out of its own worked examples.
         "fewshot_split": "test",

@@ -50,14 +50,19 @@ def _left_out(n: int) -> int:
     return 0
 
 
-def percentile(times: Seconds, percent: float) -> float:
+def percentile(times: Seconds, rank: float) -> float:
     """In milliseconds; infinite where nothing was answered."""
-    return 1000 * float(np.percentile(times, percent)) if times.size else math.inf
+    return 1000 * float(np.percentile(times, rank)) if times.size else math.inf
 
 
 def to_words(value: float) -> str:
     """To four digits, or all before the point: people do not read powers of ten."""
     return f"{value:.0f}" if value >= 1000 else f"{value:.4g}"
+
+
+def percent(share: float) -> str:
+    """To three digits."""
+    return f"{100 * share:.3g} %"
 
 
 def figures_of(trial: Trial, load: LoadSpec) -> dict[str, float]:
@@ -66,8 +71,8 @@ def figures_of(trial: Trial, load: LoadSpec) -> dict[str, float]:
     good = trial.good(load.ttft_p95_ms / 1000, load.tpot_p95_ms / 1000)
     return {
         **{f"{time}_{p}_ms": percentile(t, PERCENTILES[p]) for time, t in times.items() for p in PERCENTILES},
-        "goodput": good,
-        "missed_rate": 1 - good * trial.duration / trial.run.requests,
+        "goodput": good / trial.duration,
+        "missed_rate": 1 - good / trial.run.requests,
         "answers_per_second": trial.e2e.size / trial.duration,
         "tokens_per_second": trial.tokens / trial.duration,
         "output_tokens_per_second": trial.output_tokens / trial.duration,

@@ -2,9 +2,9 @@
 
 What vLLM holds: the weights, a KV cache, and what one step computes with. The weights' bytes are exact. The
 cache takes per token 2 (key and value) x layers x key-value heads x head size x bytes of a number, and of
-latent attention (DeepSeek) the latent and its rotary part, once; a layer with a sliding window keeps only
-that. Activations are estimated from the largest step that vLLM 0.32 takes by default. CUDA graphs are left
-out: this finds what cannot fit, and the observed peak tells the rest.
+latent attention (DeepSeek) the latent and its rotary part, once, on each accelerator; a layer with a sliding
+window keeps only that. Activations are estimated from the largest step that vLLM 0.32 takes by default. CUDA
+graphs are left out: this finds what cannot fit, and the observed peak tells the rest.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from eval_suites.load_spec import LoadSpec
+from eval_suites.model_shape import Shape, Untold, shape_of
+from judging.unit import Unit
 from judging.verdict import FailureClass, Finding, Outcome
 from registry.version import ServeConfig
 
@@ -54,56 +56,50 @@ def judge_memory(
 ) -> list[Finding]:
     """Findings named ``length`` and ``memory``; ``weights`` and ``memory`` (of one accelerator) in bytes.
 
-    ``memory`` None is a class whose memory nobody knows, which is an error for the spec to mend. Nothing is
-    said of memory where config.json does not describe attention in the usual words.
+    ``memory`` None is a class whose memory nobody knows, which is an error for the spec to mend. Where
+    config.json does not say what the cache takes, weights that do not fit alone fail, and others are
+    inconclusive until the spec says it.
     """
-    found = [_length(load, serve)]
-    need = need_of(load, serve, config, weights)
-    if memory is None:
-        found.append(_unknown())
-    elif need is not None:
-        found.append(_fits(load, serve, need, memory))
-    return found
+    return [
+        _length(load, serve),
+        _unknown() if memory is None else _room(load, serve, config, weights, memory),
+    ]
 
 
-def need_of(load: LoadSpec, serve: ServeConfig, config: Mapping[str, Any], weights: int) -> Need | None:
-    """What one accelerator of the release has to hold; None where config.json does not say."""
-    text = config.get("text_config") or config
-    share = serve.tensor_parallel_size
+def _room(
+    load: LoadSpec, serve: ServeConfig, config: Mapping[str, Any], weights: int, memory: int
+) -> Finding:
+    room = int(memory * serve.gpu_memory_utilization)
     try:
-        per_sequence = _cache_of_sequence(text, serve)
-        hidden, inner = int(text["hidden_size"]), int(text["intermediate_size"])
-        logits = serve.max_num_seqs * int(text["vocab_size"]) * 4  # float32
-    except (KeyError, TypeError, ValueError, ZeroDivisionError):
-        return None
-    step = _STEP * (4 * hidden + 3 * inner // share) * _BYTES
-    return Need(weights // share, _concurrency(load, serve) * per_sequence, step + logits)
+        return _fits(load, serve, need_of(load, serve, config, weights), room)
+    except Untold as problem:
+        return _weights_alone(weights // serve.tensor_parallel_size, room, problem.keys)
 
 
-def _cache_of_sequence(text: Mapping[str, Any], serve: ServeConfig) -> int:
+def need_of(load: LoadSpec, serve: ServeConfig, config: Mapping[str, Any], weights: int) -> Need:
+    """What one accelerator of the release has to hold; raises Untold where nobody says what its cache takes.
+
+    What the spec says of the cache counts before what config.json says. Where that says nothing at all, no
+    activations are counted.
+    """
+    share, said = serve.tensor_parallel_size, load.cache_bytes_per_token
+    try:
+        shape = shape_of(config)
+    except Untold:
+        if said is None:
+            raise
+        return Need(weights // share, _concurrency(load, serve) * said * serve.max_model_len, 0)
+    sequence = said * serve.max_model_len if said else _cache_of_sequence(shape, serve)
+    step = _STEP * (4 * shape.hidden + 3 * shape.inner // share) * _BYTES
+    logits = serve.max_num_seqs * shape.vocabulary * 4  # float32
+    return Need(weights // share, _concurrency(load, serve) * sequence, step + logits)
+
+
+def _cache_of_sequence(shape: Shape, serve: ServeConfig) -> int:
     """Bytes of the cache of one sequence of full length, on one accelerator."""
     number = 1 if _cache_is_fp8(serve.extra_args) else _BYTES
-    layers = int(text["num_hidden_layers"])
-    if "kv_lora_rank" in text:
-        return (
-            layers
-            * (int(text["kv_lora_rank"]) + int(text["qk_rope_head_dim"]))
-            * number
-            * serve.max_model_len
-        )
-    heads = int(text.get("num_key_value_heads") or text["num_attention_heads"])
-    size = int(text.get("head_dim") or int(text["hidden_size"]) // int(text["num_attention_heads"]))
-    windowed = text.get("sliding_window") and text.get("use_sliding_window", True)
-    kinds = text.get("layer_types") or ["sliding_attention" if windowed else "full_attention"] * layers
-    tokens = sum(_kept(kind, text, serve.max_model_len) for kind in kinds)
-    return 2 * max(1, heads // serve.tensor_parallel_size) * size * number * tokens
-
-
-def _kept(kind: str, text: Mapping[str, Any], tokens: int) -> int:
-    """How many of a sequence's tokens a layer of this kind keeps; others keep a state of fixed size."""
-    if kind == "full_attention":
-        return tokens
-    return min(tokens, int(text["sliding_window"])) if kind == "sliding_attention" else 0
+    heads = max(1, shape.key_value_heads // serve.tensor_parallel_size)
+    return (shape.latent or 2 * heads * shape.head_size) * number * shape.kept(serve.max_model_len)
 
 
 def _cache_is_fp8(arguments: tuple[str, ...]) -> bool:
@@ -140,8 +136,29 @@ def _unknown() -> Finding:
     )
 
 
-def _fits(load: LoadSpec, serve: ServeConfig, need: Need, memory: int) -> Finding:
-    room, at_once = int(memory * serve.gpu_memory_utilization), _concurrency(load, serve)
+def _weights_alone(weights: int, room: int, missing: list[str]) -> Finding:
+    """Of a model whose cache nobody knows: only its weights can say no, and nothing can say yes."""
+    fits = weights <= room
+    said = f"{_gib(weights)} of weights alone, of the {_gib(room)} that the server may take"
+    advice = (
+        f"; config.json does not say {', '.join(missing)}, so nobody knows what the cache takes: say"
+        " load.cache_bytes_per_token (vLLM prints the memory and the tokens of its cache when it starts)"
+        if fits
+        else ": take a larger serve.gpu_class or serve.tensor_parallel_size"
+    )
+    return Finding(
+        name="memory",
+        outcome=Outcome.INCONCLUSIVE if fits else Outcome.FAIL,
+        message=said + advice,
+        candidate=weights,
+        bound=room,
+        failure_class=FailureClass.CONFIG,
+        unit=Unit.BYTES,
+    )
+
+
+def _fits(load: LoadSpec, serve: ServeConfig, need: Need, room: int) -> Finding:
+    at_once = _concurrency(load, serve)
     fits = need.total <= room
     said = (
         f"{_gib(need.weights)} of weights, {_gib(need.cache)} of cache for {at_once} requests of"
@@ -158,6 +175,7 @@ def _fits(load: LoadSpec, serve: ServeConfig, need: Need, memory: int) -> Findin
         message=said if fits else said + advice,
         candidate=need.total,
         bound=room,
+        unit=Unit.BYTES,
         failure_class=None if fits else FailureClass.CONFIG,
     )
 

@@ -11,9 +11,10 @@ import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from eval_suites.load_figures import Spread, spread, to_words
+from eval_suites.load_figures import Spread, percent, spread, to_words
 from eval_suites.load_runs import AGAIN, CANDIDATE, DOUBLE, FACTORS, PEAK, TRIPLE
 from eval_suites.load_spec import LoadSpec
+from judging.unit import Unit
 from judging.verdict import FailureClass, Finding, Outcome
 
 Says = Callable[[float], str]
@@ -21,7 +22,10 @@ Says = Callable[[float], str]
 
 @dataclass(frozen=True)
 class Objectives:
-    """All judgements on a candidate. ``figures`` are those of each repeat, by side and step."""
+    """All judgements on a candidate. ``figures`` are those of each repeat, by side and step.
+
+    The candidate's are all there. Where the baseline's are not, the candidate is judged alone.
+    """
 
     load: LoadSpec
     figures: Mapping[tuple[str, str], list[dict[str, float]]]
@@ -31,35 +35,39 @@ class Objectives:
         """The objectives at the declared peak, and beside the baseline."""
         yield from self._objectives(PEAK)
         for name in self.load.latencies:
-            yield from self._beside(PEAK, name, f"{name}_ms", _ms)
+            yield from self._beside(PEAK, name, f"{name}_ms")
 
     def overloaded(self) -> Iterator[Finding]:
         """What is answered well at twice the peak, and that nothing breaks there and at three times of it."""
         yield from self._goodput()
         for step in (DOUBLE, TRIPLE):
-            yield self._within(step, "broken", "broken_rate", self.load.max_error_rate, _percent)
+            yield self._within(step, "broken", "broken_rate", self.load.max_error_rate, percent)
 
     def recovered(self) -> Iterator[Finding]:
         """The objectives at the peak once more, and that answers take no longer than they did before."""
         yield from self._objectives(AGAIN)
-        figures = {side: self._ratios("e2e_p50_ms", (side, AGAIN), (side, PEAK)) for side in self._sides}
-        yield self._ratio_finding(f"{AGAIN}/recovery", "the median answer after the overload", figures)
+        figures = {
+            side: self._ratios("e2e_p50_ms", (side, AGAIN), (side, PEAK)) for side in self._sides(AGAIN, PEAK)
+        }
+        words = "e2e_p50 after the overload beside that before it in the same repeat"
+        yield self._ratio_finding(f"{AGAIN}/recovery", words, figures)
 
-    @property
-    def _sides(self) -> list[str]:
-        return [CANDIDATE, *([self.baseline] if self.baseline else [])]
+    def _sides(self, *steps: str) -> list[str]:
+        """Those that were measured at all these steps."""
+        sides = [CANDIDATE, *([self.baseline] if self.baseline else [])]
+        return [side for side in sides if all((side, step) in self.figures for step in steps)]
 
     def _objectives(self, step: str) -> Iterator[Finding]:
         load = self.load
         for name, bound in load.latencies.items():
             yield self._within(step, name, f"{name}_ms", bound, _ms)
         if load.min_goodput is not None:
-            yield self._within(step, "missed", "missed_rate", 1 - load.min_goodput, _percent)
-        yield self._within(step, "errors", "error_rate", load.max_error_rate, _percent)
+            yield self._within(step, "missed", "missed_rate", 1 - load.min_goodput, percent)
+        yield self._within(step, "errors", "error_rate", load.max_error_rate, percent)
 
     def _within(self, step: str, name: str, figure: str, bound: float, says: Says) -> Finding:
         """One figure against its bound."""
-        seen = {side: spread(self._values(figure, side, step)) for side in self._sides}
+        seen = {side: spread(self._values(figure, side, step)) for side in self._sides(step)}
         mine, theirs = seen[CANDIDATE], seen.get(self.baseline or "")
         outcome = _place(mine, bound)
         beside = f", {says(theirs.median)} of the {self.baseline}" if theirs else ""
@@ -72,39 +80,40 @@ class Objectives:
             candidate=_finite(mine.median),
             bound=bound,
             failure_class=_fault(outcome, theirs, bound),
+            unit=Unit.MILLISECONDS if figure.endswith("_ms") else Unit.SHARE,
         )
 
-    def _beside(self, step: str, name: str, figure: str, says: Says) -> Iterator[Finding]:
+    def _beside(self, step: str, name: str, figure: str) -> Iterator[Finding]:
         """One figure as a ratio to the baseline's in the same repeat; above 1 is worse."""
-        if not self.baseline:
+        if not self.baseline or self.baseline not in self._sides(step):
             return
         sides = ((CANDIDATE, step), (self.baseline, step))
-        mine, theirs = (spread(self._values(figure, *side)).median for side in sides)
-        words = f"{name} of {says(mine)} after {says(theirs)} of the {self.baseline} at {step}"
+        words = f"{name} at {step} beside that of the {self.baseline} in the same repeat"
         found = self._ratio_finding(f"{step}/{name}/ratio", words, {CANDIDATE: self._ratios(figure, *sides)})
         failure = FailureClass.MODEL if found.outcome is Outcome.FAIL else found.failure_class
-        yield replace(found, baseline=_finite(theirs), candidate=_finite(mine), failure_class=failure)
+        yield replace(found, failure_class=failure)
 
     def _goodput(self) -> Iterator[Finding]:
         """What is lost of the baseline's goodput, as a share of what is asked: of little, little is lost."""
-        if not self.baseline:
+        if not self.baseline or self.baseline not in self._sides(DOUBLE):
             return
         asked = self.load.peak_requests_per_second * FACTORS[DOUBLE]
         both = [self._values("goodput", side, DOUBLE) for side in (CANDIDATE, self.baseline)]
         lost = spread([(theirs - mine) / asked for mine, theirs in zip(*both, strict=True)])
         bound = 1 - 1 / self.load.max_ratio
-        outcome, (mine, theirs) = _place(lost, bound), (spread(values).median for values in both)
+        outcome = _place(lost, bound)
+        says = Unit.LOST.says
         said = (
-            f"goodput of {mine:.3g} after {theirs:.3g} of the {self.baseline} at {DOUBLE}: of the {asked:.3g}"
-            f" requests per second {_range(lost, _percent)} less, at most {_percent(bound)} is allowed"
+            f"goodput at {DOUBLE} beside that of the {self.baseline} in the same repeat: of the {asked:.3g}"
+            f" requests per second {_range(lost, says)} in the median, at most {says(bound)} is allowed"
         )
         yield Finding(
             name=f"{DOUBLE}/goodput",
             outcome=outcome,
             message=said + self._conclusion(outcome),
-            baseline=theirs,
-            candidate=mine,
+            candidate=lost.median,
             bound=bound,
+            unit=Unit.LOST,
             failure_class=FailureClass.MODEL if outcome is Outcome.FAIL else None,
         )
 
@@ -118,11 +127,14 @@ class Objectives:
                 outcome=Outcome.INCONCLUSIVE,
                 message=said,
                 bound=bound,
+                unit=Unit.TIMES,
                 failure_class=FailureClass.CONFIG,
             )
         mine, theirs = spread(ratios[CANDIDATE]), ratios.get(self.baseline or "")
         outcome, other = _place(mine, bound), spread(theirs) if theirs else None
-        said = f"{words}: {_range(mine, _times)} times as much, at most {_times(bound)} is allowed"
+        beside = f", {_times(other.median)} of the {self.baseline}" if other else ""
+        allowed = f"at most {_times(bound)} times is allowed"
+        said = f"{words}: {_range(mine, _times)} times as much in the median{beside}, {allowed}"
         return Finding(
             name=name,
             outcome=outcome,
@@ -131,6 +143,7 @@ class Objectives:
             candidate=_finite(mine.median),
             bound=bound,
             failure_class=_fault(outcome, other, bound),
+            unit=Unit.TIMES,
         )
 
     def _values(self, figure: str, side: str, step: str) -> list[float]:
@@ -176,10 +189,6 @@ def _finite(value: float) -> float | None:
 
 def _ms(value: float) -> str:
     return f"{to_words(value)} ms"
-
-
-def _percent(value: float) -> str:
-    return f"{100 * value:.3g} %"
 
 
 def _times(value: float) -> str:

@@ -9,11 +9,13 @@ from dataclasses import dataclass, field
 from statistics import median
 from typing import Any
 
-from eval_suites.load_cost import cost_lines
-from eval_suites.load_figures import figures_of, to_words
+from eval_suites.load_cost import Throughput, cost_lines
+from eval_suites.load_figures import figures_of, percent, to_words
 from eval_suites.load_result import Trial
-from eval_suites.load_runs import CANDIDATE, FACTORS, PEAK, UNBATCHED
+from eval_suites.load_runs import BATCHING, CANDIDATE, FACTORS, UNBATCHED, LoadRun
 from eval_suites.load_spec import PERCENTILES, LoadSpec
+from eval_suites.markdown import cell
+from judging.unit import Unit
 from judging.verdict import Finding, Outcome, Verdict
 
 _ANSWER = {
@@ -28,19 +30,39 @@ _COLUMNS: Mapping[str, str] = {
     "answers/s": "answers_per_second",
     "tokens/s": "tokens_per_second",
 }
+_HOW_TO_READ = (
+    "Figures are medians of the repeats, and in brackets how far they may be off. What is said beside the"
+    " baseline, or before and after, is taken within each repeat first: it need not follow from two medians."
+)
 _RATES = {"missed": "missed_rate", "turned away": "turned_away_rate", "broken": "broken_rate"}
-_MEBIBYTE = 1 << 20
+_KEPT_UP = 0.9  # least pace under the most that was asked, as a share of the pace at the peak
+
+
+@dataclass(frozen=True, kw_only=True)
+class Death:
+    """A server that stopped answering in a run, and how, as half a sentence.
+
+    ``outside`` is whether something outside ended it: a signal, or the kernel for lack of memory.
+    """
+
+    run: LoadRun
+    how: str
+    outside: bool = False
+
+    def to_json(self) -> dict[str, Any]:
+        """A mapping of plain values."""
+        return {"side": self.run.side, "step": self.run.step, "how": self.how, "outside": self.outside}
 
 
 @dataclass(frozen=True)
 class LoadReport:
-    """All trials in their order, warm-ups left out; which sides' servers stopped answering, and how, as half
-    a sentence; and the most memory each side's server was seen to hold, in bytes: of this machine, and of its
-    accelerators, where their driver told.
+    """All trials in their order, warm-ups left out; the servers that were lost, in theirs; and the most
+    memory each side's server was seen to hold, in bytes: of this machine, and of its accelerators, where
+    their driver told.
     """
 
     trials: tuple[Trial, ...]
-    lost: Mapping[str, str] = field(default_factory=dict)
+    deaths: tuple[Death, ...] = ()
     memory: Mapping[str, int] = field(default_factory=dict)
     gpu_memory: Mapping[str, int] = field(default_factory=dict)
 
@@ -48,10 +70,14 @@ class LoadReport:
         """A side's trials at one step, by repeat."""
         return [t for t in self.trials if (t.run.side, t.run.step) == (side, step)]
 
+    def deaths_of(self, side: str) -> list[Death]:
+        """How often a side's server was lost."""
+        return [death for death in self.deaths if death.run.side == side]
+
     @property
     def sides(self) -> list[str]:
-        """The sides that were asked, in their order."""
-        return list(dict.fromkeys(trial.run.side for trial in self.trials))
+        """The judged sides that were asked, in their order."""
+        return list(dict.fromkeys(t.run.side for t in self.trials if t.run.step in FACTORS))
 
 
 def summary(load: LoadSpec, report: LoadReport) -> dict[str, dict[str, dict[str, float | None]]]:
@@ -70,7 +96,8 @@ def to_facts(load: LoadSpec, report: LoadReport) -> dict[str, Any]:
         "memory": dict(report.memory),
         "gpu_memory": dict(report.gpu_memory),
         "broken": {side: dict(_broken(report, side)) for side in report.sides},
-        "lost": dict(report.lost),
+        "deaths": [death.to_json() for death in report.deaths],
+        "batching": _batching(report),
     }
 
 
@@ -83,18 +110,18 @@ def to_markdown(load: LoadSpec, report: LoadReport, verdict: Verdict, gpus: int)
 
 
 def notes(load: LoadSpec, report: LoadReport, gpus: int) -> list[str]:
-    """Sentences on what broke, memory, the gain of batching, and cost on ``gpus`` accelerators."""
+    """Sentences on figures, what broke, memory, the gain of batching, and cost on ``gpus`` accelerators."""
     return [
+        _HOW_TO_READ,
         *_broken_off(report),
         *_held(report),
-        *_gain_of_batching(load, report),
+        *_gain_of_batching(report),
         *_cost(load, report, gpus),
     ]
 
 
 def _finding_row(finding: Finding) -> str:
-    message = " ".join(finding.message.replace("|", "\\|").split())
-    return f"| {finding.name} | **{finding.outcome}** | {message} |"
+    return f"| {finding.name} | **{finding.outcome}** | {cell(finding.message)} |"
 
 
 def _tables(load: LoadSpec, report: LoadReport) -> Iterator[str]:
@@ -117,35 +144,51 @@ def _broken_off(report: LoadReport) -> Iterator[str]:
     for side in report.sides:
         if broken := _broken(report, side):
             yield f"Broke off on the {side}: " + "; ".join(f"{n} times {why}" for why, n in broken.items())
-    for side, how in report.lost.items():
-        yield f"The server of the {side} {how}."
+    for death in report.deaths:
+        yield f"The server of the {death.run.side} {death.how}."
 
 
 def _held(report: LoadReport) -> Iterator[str]:
     for side, size in report.memory.items():
-        yield f"The server of the {side} held {size // _MEBIBYTE} MiB at most."
+        yield f"The server of the {side} held {Unit.BYTES.says(size)} at most."
     for side, size in report.gpu_memory.items():
-        yield f"The server of the {side} held {size // _MEBIBYTE} MiB of accelerators at most."
+        yield f"The server of the {side} held {Unit.BYTES.says(size)} of accelerators at most."
 
 
-def _gain_of_batching(load: LoadSpec, report: LoadReport) -> Iterator[str]:
-    batched, alone = (_medians(load, report.of(side, PEAK)) for side in (CANDIDATE, UNBATCHED))
-    if batched and alone and UNBATCHED not in report.lost:
+def _batching(report: LoadReport) -> dict[str, Any] | None:
+    """How many requests both ways of serving got, and the seconds of each; None unless all were answered."""
+    trials = [t for side in (CANDIDATE, UNBATCHED) for t in report.of(side, BATCHING) if not t.failed]
+    if len(trials) < 2:
+        return None
+    together, alone = trials
+    return {"requests": together.run.requests, "together": together.duration, "alone": alone.duration}
+
+
+def _gain_of_batching(report: LoadReport) -> Iterator[str]:
+    if found := _batching(report):
         yield (
-            f"Batching: {_cell(batched['tokens_per_second'])} tokens per second at the peak, and"
-            f" {_cell(alone['tokens_per_second'])} when requests are served one at a time."
+            f"Batching: {found['requests']} requests were answered in {to_words(found['together'])} s, and"
+            f" the same ones in {to_words(found['alone'])} s when served one at a time."
         )
 
 
 def _cost(load: LoadSpec, report: LoadReport, gpus: int) -> Iterator[str]:
-    fastest = {side: _fastest(load, report, side) for side in report.sides if side != UNBATCHED}
-    return cost_lines(load, fastest, gpus)
+    return cost_lines(load, {side: _fastest(load, report, side) for side in report.sides}, gpus)
 
 
-def _fastest(load: LoadSpec, report: LoadReport, side: str) -> float:
-    """Tokens per second at the load that gave the most."""
-    medians = [_medians(load, report.of(side, step)).get("tokens_per_second") for step in FACTORS]
-    return max((rate for rate in medians if rate), default=0.0)
+def _fastest(load: LoadSpec, report: LoadReport, side: str) -> Throughput:
+    """At the load that gave the most. A side that kept up with all that it was asked was not saturated."""
+    asked = {step: trials for step in FACTORS if (trials := report.of(side, step))}
+    rates = {step: _medians(load, trials)["tokens_per_second"] or 0.0 for step, trials in asked.items()}
+    step = max(rates, key=lambda step: rates[step])
+    most = max(asked, key=lambda step: FACTORS[step])
+    kept_up = step == most and _pace(asked[step]) >= _KEPT_UP * _pace(asked[next(iter(asked))])
+    return Throughput(tokens_per_second=rates[step], step=step, saturated=not kept_up)
+
+
+def _pace(trials: list[Trial]) -> float:
+    """Answers per request while a run lasted; below 1 also where the last answers took their time."""
+    return median(trial.e2e.size / trial.duration / trial.offered for trial in trials)
 
 
 def _medians(load: LoadSpec, trials: list[Trial]) -> dict[str, float | None]:
@@ -167,5 +210,5 @@ def _cell(value: float | None) -> str:
     return "-" if value is None else to_words(value)
 
 
-def _percent(value: float | None) -> str:
-    return "-" if value is None else f"{100 * value:.3g} %"
+def _percent(share: float | None) -> str:
+    return "-" if share is None else percent(share)

@@ -64,9 +64,9 @@ class Trial:
         """Share of the requests that failed."""
         return self.failed / self.run.requests
 
-    def good(self, ttft: float, tpot: float) -> float:
-        """Goodput: requests per second answered within both times, in seconds."""
-        return float(((self.ttft <= ttft) & (self.tpot <= tpot)).sum()) / self.duration
+    def good(self, ttft: float, tpot: float) -> int:
+        """How many requests were answered within both times, in seconds."""
+        return int(((self.ttft <= ttft) & (self.tpot <= tpot)).sum())
 
 
 def read_trial(run: LoadRun, output_tokens: int, value: Any) -> Trial:

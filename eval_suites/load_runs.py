@@ -9,7 +9,7 @@ what drifts, meets them alike. No two steps share prompts, so that no prefix cac
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,11 +20,15 @@ FACTORS: Mapping[str, int] = {PEAK: 1, DOUBLE: 2, TRIPLE: 3, AGAIN: 1}
 """How many times the declared peak each step asks, in the order of the steps of a repeat."""
 
 CANDIDATE, WARM_UP = "candidate", "warm-up"
-UNBATCHED = "unbatched"
-"""The side that serves the candidate one request at a time: asked once, and judged by nobody."""
+UNBATCHED, BATCHING = "unbatched", "batching"
+"""The side that serves the candidate one request at a time, and the step at which both get the same requests.
+
+Judged by nobody: only how long either takes is told.
+"""
 
 # With 60, the slowest twentieth is missed altogether in one run of twenty: 0.95 ** 60 is 4.6 %.
 _FEWEST = 60
+_FEW = 20  # enough to be served together, and soon served one by one
 _PATIENCE = 10.0  # times its own length that a run may take until all has been answered, and
 _GRACE = 120.0  # seconds on top
 
@@ -47,15 +51,34 @@ class LoadRun:
 
 
 def runs_of(load: LoadSpec, sides: Sequence[str]) -> tuple[LoadRun, ...]:
-    """All runs in their order, each judged side's warm-up first; the unbatched side last, and short."""
-    judged = [side for side in sides if side != UNBATCHED]
-    runs = [_run(load, side, WARM_UP, 0) for side in judged]
+    """All runs of the judged sides in their order, each one's warm-up first."""
+    runs = [warm_up(load, side) for side in sides]
     for repeat in range(load.repeats):
-        first = repeat % len(judged)
-        order = [*judged[first:], *judged[:first]]
+        first = repeat % len(sides)
+        order = [*sides[first:], *sides[:first]]
         runs += [_run(load, side, step, repeat) for step in FACTORS for side in order]
-    alone = [side for side in sides if side == UNBATCHED]
-    return (*runs, *(_run(load, side, step, 0) for side in alone for step in (WARM_UP, PEAK)))
+    return tuple(runs)
+
+
+def warm_up(load: LoadSpec, side: str) -> LoadRun:
+    """The run before all others of a server that was just started; it does not count."""
+    return _run(load, side, WARM_UP, 0)
+
+
+def batching_runs(load: LoadSpec) -> tuple[LoadRun, ...]:
+    """The same few requests for the candidate as it is served, and served one request at a time."""
+    both = (_run(load, side, BATCHING, 0) for side in (CANDIDATE, UNBATCHED))
+    return (warm_up(load, UNBATCHED), *both)
+
+
+def without_load_of(lost: LoadRun, runs: Iterable[LoadRun]) -> tuple[LoadRun, ...]:
+    """Those runs but the ones that ask the side that was lost as much again, or whether it recovered."""
+    most = FACTORS.get(lost.step, 1)
+    return tuple(
+        run
+        for run in runs
+        if run.side != lost.side or (run.step != AGAIN and FACTORS.get(run.step, 1) < most)
+    )
 
 
 def patience(load: LoadSpec) -> float:
@@ -90,8 +113,9 @@ def bench_arguments(run: LoadRun, load: LoadSpec, *, url: str, model: str, token
 
 
 def _run(load: LoadSpec, side: str, step: str, repeat: int) -> LoadRun:
-    rate = load.peak_requests_per_second * FACTORS.get(step, 1)
-    short = step == WARM_UP or side == UNBATCHED
-    requests = _FEWEST if short else max(_FEWEST, math.ceil(rate * load.seconds))
-    number = 0 if step == WARM_UP else 1 + repeat * len(FACTORS) + [*FACTORS].index(step)
+    rate, steps = load.peak_requests_per_second * FACTORS.get(step, 1), [WARM_UP, *FACTORS]
+    requests = _FEWEST if step == WARM_UP else max(_FEWEST, math.ceil(rate * load.seconds))
+    if side == UNBATCHED or step == BATCHING:
+        requests = _FEW
+    number = repeat * len(FACTORS) + steps.index(step) if step in steps else 1 + load.repeats * len(FACTORS)
     return LoadRun(side=side, step=step, repeat=repeat, rate=rate, requests=requests, seed=load.seed + number)

@@ -13,6 +13,7 @@ from itertools import accumulate
 
 from eval_suites.suite import EvalTask, Suite
 from eval_suites.suite_spec import ReviewedTask
+from registry.digest import Digest
 
 MOST_LOOKS = 30  # more end clear cases hardly earlier, and each costs the evaluator a second
 FEWEST_ITEMS = 100  # between two looks, of the largest task and of those that people judge
@@ -23,6 +24,11 @@ class Plan:
     """For each look, the items to ask before it: task name -> doc_ids; some may have none for a task."""
 
     looks: tuple[dict[str, tuple[int, ...]], ...]
+
+    @property
+    def digest(self) -> Digest:
+        """Changes with any item, its place, or a look."""
+        return Digest.of_json(self.looks)
 
     def asked(self, task: str, looks: int) -> tuple[int, ...]:
         """The doc_ids of a task before so many looks, in the order they are asked."""

@@ -27,8 +27,7 @@ _BYTES_PER_TOKEN = 4  # of UTF-8; only the server knows better, and the count ne
 def probe_texts(suite: Suite, seed: int, tokens: int = TOKENS) -> tuple[str, ...]:
     """Each item's prompt and right answer, joined by one space; in seeded order, up to about ``tokens``.
 
-    Four bytes count as a token, and at most ``LONGEST`` tokens of a text: the last text may go beyond. Raises
-    UsageError when a dataset can no longer be read.
+    Four bytes count as a token, and at most ``LONGEST`` tokens of a text: the last text may go beyond.
     """
     texts = sorted(set(_texts(suite)), key=lambda text: Digest.of_json([seed, text]).hex)
     return tuple(text for text, before in zip(texts, _tokens_before(texts), strict=False) if before < tokens)
@@ -43,7 +42,7 @@ def _texts(suite: Suite) -> Iterator[str]:
     for task in suite.tasks:
         yield from task.texts
         if isinstance(spec := task.spec, LocalTask):
-            yield from (solved(spec, row) for row in read_rows(task.dataset))
+            yield from (solved(spec, row) for row in read_rows(task.rows, task.name))
 
 
 def _tokens_before(texts: Sequence[str]) -> Iterator[float]:

@@ -7,13 +7,12 @@ missing and non-finite ones included; what they mean is left to ``gate``.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from registry.data_errors import worded
 from registry.digest import Digest
-from registry.errors import InfrastructureError
+from registry.strict_json import shown
 
 
 @dataclass(frozen=True, order=True)
@@ -47,27 +46,20 @@ class EvalReport:
     texts: tuple[Digest, ...] = ()
 
     @classmethod
-    def from_engine(cls, result: Mapping[str, Any]) -> EvalReport:
-        """Read ``samples`` and ``looks``; raises InfrastructureError if the result has another form."""
-        try:
-            return cls.from_json(result)
-        except (KeyError, TypeError, ValueError) as error:
-            raise InfrastructureError(
-                "the evaluation engine's result cannot be read",
-                why=worded(error),
-                next_step="see the engine's log in the run folder",
-            ) from error
-
-    @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> EvalReport:
-        """Read what ``to_json`` wrote; raises KeyError, TypeError or ValueError on anything else."""
+        """Read what ``to_json`` or an engine wrote, and nothing into it: what is no number stays none.
+
+        Raises KeyError, TypeError, ValueError or OverflowError for any other form.
+        """
         items: dict[str, dict[int, Item]] = {}
+        if not isinstance(value["samples"], list):
+            raise TypeError("samples is no list")
         for sample in value["samples"]:
-            item = _item(sample)
-            if items.setdefault(str(sample["task"]), {}).setdefault(item.doc_id, item) is not item:
-                raise ValueError(f"task {sample['task']} scored item {item.doc_id} twice")
+            item, task = _item(sample), _text(sample, "task")
+            if items.setdefault(task, {}).setdefault(item.doc_id, item) is not item:
+                raise ValueError(f"task {task} scored item {item.doc_id} twice")
         by_task = {task: tuple(sorted(found.values())) for task, found in items.items()}
-        return cls(by_task, int(value["looks"]), tuple(map(Digest.parse, value.get("texts", ()))))
+        return cls(by_task, _count(value, "looks"), tuple(map(Digest.parse, value.get("texts", ()))))
 
     def to_json(self) -> dict[str, Any]:
         """A mapping in the engine's own form; a score that is no finite number is null."""
@@ -78,6 +70,20 @@ class EvalReport:
         """The items of a task in this order, without those that were not scored."""
         scored = _by_id(self.items.get(task, ()))
         return tuple(scored[doc_id] for doc_id in doc_ids if doc_id in scored)
+
+    def check_asked(self, asked: Mapping[str, Collection[int]], by_people: Collection[str]) -> None:
+        """Raises ValueError for an item that is not among those ``asked``, doc_ids by task.
+
+        And for one that has an answer for people where they judge none, or none in a task ``by_people``.
+        """
+        for task, items in self.items.items():
+            wanted = set(asked.get(task, ()))
+            for item in items:
+                if item.doc_id not in wanted:
+                    raise ValueError(f"item {item.doc_id} of task {task} was not asked")
+                if (item.said is not None) != (task in by_people):
+                    needs = "has no answer for people to judge" if task in by_people else "is not for people"
+                    raise ValueError(f"item {item.doc_id} of task {task} {needs}")
 
     def with_look(self, look: EvalReport) -> EvalReport:
         """This report and what the next look brought; raises ValueError for an item that is in both."""
@@ -112,10 +118,29 @@ def _by_id(items: Iterable[Item]) -> dict[int, Item]:
 
 
 def _item(sample: Mapping[str, Any]) -> Item:
-    value = sample["value"]
+    value, said = sample["value"], sample.get("said")
+    if isinstance(value, bool) or not isinstance(value, int | float | None):
+        raise ValueError(f"the value of an item is {shown(value)}, which is neither a number nor null")
+    if not isinstance(said, str | None):
+        raise ValueError(f"what was said to an item is {shown(said)}, and no text")
     score = math.nan if value is None else float(value)
-    said = sample.get("said")
-    return Item(int(sample["doc_id"]), str(sample["doc_hash"]), str(sample["prompt_hash"]), score, said)
+    return Item(
+        _count(sample, "doc_id"), _text(sample, "doc_hash"), _text(sample, "prompt_hash"), score, said
+    )
+
+
+def _count(value: Mapping[str, Any], name: str) -> int:
+    found = value[name]
+    if type(found) is not int or found < 0:
+        raise ValueError(f"{name} is {shown(found)}, and no whole number from 0 on")
+    return found
+
+
+def _text(value: Mapping[str, Any], name: str) -> str:
+    found = value[name]
+    if not isinstance(found, str) or not found:
+        raise ValueError(f"{name} is {shown(found)}, and no text")
+    return found
 
 
 def _sample(task: str, item: Item) -> dict[str, Any]:

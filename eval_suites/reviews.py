@@ -48,6 +48,11 @@ def _verdict(value: Any) -> float | None:
         raise ValueError(f"must be good, bad or a number from 0 to 1, not {shown(value)}") from None
 
 
+def _reviewer(value: Any) -> Any:
+    """A name without the white space around it; None for what is left blank."""
+    return (value.strip() or None) if isinstance(value, str) else value
+
+
 class Review(BaseModel):
     """One line: a verdict on an answer, or the share of it that was changed; blank: not judged yet."""
 
@@ -57,7 +62,7 @@ class Review(BaseModel):
     answer: str
     verdict: Annotated[float | None, BeforeValidator(_verdict)] = None
     edit_rate: Annotated[float | None, BeforeValidator(_share)] = None
-    reviewer: str | None = None
+    reviewer: Annotated[str | None, BeforeValidator(_reviewer)] = None
 
     @model_validator(mode="after")
     def _check_one(self) -> Self:
@@ -114,11 +119,13 @@ def read_reviews(name: str | None, suite: Suite) -> Reviews:
     """The reviews in a JSONL file; none without one.
 
     Raises UsageError, naming the line, for a file that cannot be read, a line that is no review, one of a
-    metric that no task of the suite has, and two of one reviewer on the same answer.
+    metric that no task of the suite has, and two of one reviewer on the same answer; and for any file, be it
+    empty, where people judge nothing in the suite.
     """
     if name is None:
         return Reviews()
     path = Path(name)
+    _check_asked(path, suite)
     try:
         data = path.read_bytes()
     except OSError as problem:
@@ -156,8 +163,22 @@ def _review(where: str, line: bytes) -> Review:
         ) from None
 
 
+def _metrics(suite: Suite) -> set[ReviewMetric]:
+    """What people judge in a suite."""
+    return {task.spec.metric for task in suite.tasks if isinstance(task.spec, ReviewedTask)}
+
+
+def _check_asked(path: Path, suite: Suite) -> None:
+    if not _metrics(suite):
+        raise UsageError(
+            f"the reviews {path} serve nothing",
+            why=f"the suite {suite.name} has no task that people judge",
+            next_step="leave out evaluate.reviews, or name another suite",
+        )
+
+
 def _check_metric(where: str, metric: ReviewMetric, suite: Suite) -> None:
-    if metric not in {task.spec.metric for task in suite.tasks if isinstance(task.spec, ReviewedTask)}:
+    if metric not in _metrics(suite):
         raise UsageError(
             f"{where}, has a `{metric}`",
             why=f"the suite {suite.name} has no task with `metric: {metric}`",

@@ -99,7 +99,7 @@ def _loops(candidate: Sequence[Answer], control: Sequence[Answer], compared: str
         f"endless repetition: {after:g} of {len(candidate)} answers, and {before:g} of {compared}; "
         f"{100 * _LOOPS:g} % more are allowed"
     )
-    figures = {"baseline": before, "candidate": after, "bound": -_LOOPS}
+    figures = {"baseline": before, "candidate": after, "bound": before + _LOOPS * len(candidate)}
     return _finding("repetition", result.outcome, said, figures)
 
 
@@ -107,5 +107,11 @@ def _finding(name: str, outcome: Outcome, message: str, figures: dict[str, float
     failed = outcome in {Outcome.FAIL, Outcome.INCONCLUSIVE}
     failure = FailureClass.MODEL if failed else None
     return Finding(
-        name=name, outcome=outcome, message=message, failure_class=failure, interval=None, **figures
+        name=name,
+        outcome=outcome,
+        message=message,
+        failure_class=failure,
+        interval=None,
+        unit=None,
+        **figures,
     )

@@ -17,6 +17,7 @@ def finding(name: str, problems: Sequence[str], good: str, bad: str = "", **figu
         message=": ".join(part for part in (bad, first(problems)) if part) if problems else good,
         failure_class=FailureClass.MODEL if problems else None,
         interval=None,
+        unit=None,
         **figures,
     )
 

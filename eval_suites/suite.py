@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
 from pydantic import ValidationError
 
-from eval_suites.dataset import check_rows, read_rows, render
+from eval_suites.cost import ItemCost
+from eval_suites.dataset import check_rows, read_dataset, read_rows, render
 from eval_suites.suite_spec import LocalTask, NamedTask, Profile, ReviewedTask, SuiteSpec
 from registry.digest import Digest
 from registry.errors import UsageError
@@ -26,11 +27,12 @@ SHIPPED = Path(__file__).resolve().parent
 
 @dataclass(frozen=True)
 class EvalTask:
-    """A task with its dataset: absolute path, content digest, number of items, and the cluster of each.
+    """A task with its dataset: its path, content digest, number of items, and the cluster of each.
 
-    Without ``clusters`` every item stands alone. The dataset of one of lm-eval's tasks is a folder, and
-    ``texts`` are some of its prompts with their right answers; of a task that people judge they are all its
-    prompts, by doc_id.
+    ``rows`` (JSONL) are the dataset as it was read, once: what has the digest is what is asked, whatever
+    becomes of the file. Without ``clusters`` every item stands alone. The dataset of one of lm-eval's tasks
+    is a folder, and ``texts`` are some of its prompts with their right answers, ``cost`` what an item of it
+    takes. Of a task that people judge ``texts`` are all its prompts, by doc_id.
     """
 
     spec: LocalTask | ReviewedTask | NamedTask
@@ -39,6 +41,8 @@ class EvalTask:
     items: int
     clusters: tuple[str, ...] = ()
     texts: tuple[str, ...] = ()
+    cost: ItemCost | None = None
+    rows: bytes = field(default=b"", repr=False)
 
     @property
     def name(self) -> str:
@@ -109,7 +113,7 @@ def load_suite(path: Path, read: Reader = _unread) -> Suite:
         read(task) if isinstance(task, NamedTask) else _load_task(task, path.parent) for task in spec.tasks
     )
     for task in tasks:
-        _check_room(task, path)
+        _check_clusters(task, path)
     return Suite(spec, tasks)
 
 
@@ -145,8 +149,15 @@ def shipped_suites() -> list[str]:
     return sorted(path.stem for path in SHIPPED.glob("*.yaml"))
 
 
-def _check_room(task: EvalTask, path: Path) -> None:
-    most, largest = task.spec.max_samples, max(Counter(task.clusters).values(), default=1)
+def _check_clusters(task: EvalTask, path: Path) -> None:
+    most, sizes = task.spec.max_samples, Counter(task.clusters)
+    if len(sizes) == 1:
+        raise UsageError(
+            f"{path}: all items of the task {task.name!r} are of one cluster",
+            why="items of a cluster may fail together, and how often they do takes more than one to tell",
+            next_step="name a field as its `cluster` that differs from item to item, or leave it out",
+        )
+    largest = max(sizes.values(), default=1)
     if most is not None and most < largest:
         raise UsageError(
             f"{path}: the task {task.name!r} has no room for its largest cluster, {largest} items",
@@ -160,9 +171,10 @@ def _is_path(name: str) -> bool:
 
 
 def _load_task(spec: LocalTask | ReviewedTask, folder: Path) -> EvalTask:
-    dataset = (folder / spec.dataset).resolve()
-    rows = read_rows(dataset)
+    dataset = folder / spec.dataset
+    data = read_dataset(dataset)
+    rows = read_rows(data, str(dataset))
     check_rows(spec, rows, str(dataset))
     clusters = tuple(str(row[spec.cluster]) for row in rows) if spec.cluster else ()
     prompts = tuple(render(spec, row) for row in rows) if isinstance(spec, ReviewedTask) else ()
-    return EvalTask(spec, dataset, Digest.of_file(dataset), len(rows), clusters, prompts)
+    return EvalTask(spec, dataset, Digest.of_bytes(data), len(rows), clusters, prompts, rows=data)

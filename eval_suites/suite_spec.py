@@ -28,7 +28,10 @@ STRICT_ALPHA = 0.025
 STRICT_SUFFIX = "-strict"
 """What the profile adds to a suite's name."""
 
-PLACEHOLDER = re.compile(r"\{\{\s*([A-Za-z_][A-Za-z0-9_]*)\s*\}\}")
+_LEAST_MARGIN = 1e-4  # a hundredth of a per cent takes tens of millions of items
+_LEAST_ALPHA = 1e-6  # below, bounds of early looks are rounding errors
+
+PLACEHOLDER = re.compile(r"(?<!\{)\{\{\s*([A-Za-z_][A-Za-z0-9_]*)\s*\}\}")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _TEMPLATE_SYNTAX = re.compile(r"\{\{|\}\}|\{%|%\}|\{#|#\}")
 
@@ -107,18 +110,20 @@ class TaskSpec(BaseModel):
     metric: str
     higher_is_better: bool = True
     cluster: str | None = None
-    chance: float = Field(ge=0, le=1)
-    margin: float = Field(gt=0, lt=1)
-    strict_margin: float | None = Field(default=None, gt=0, lt=1)
-    floor: float | None = Field(default=None, gt=0, lt=1)
-    max_samples: int | None = Field(default=None, ge=1)
-    few_shot: int = Field(default=0, ge=0, le=64)
+    chance: float = Field(ge=0, le=1, strict=True)
+    margin: float = Field(ge=_LEAST_MARGIN, lt=1, strict=True)
+    strict_margin: float | None = Field(default=None, ge=_LEAST_MARGIN, lt=1, strict=True)
+    floor: float | None = Field(default=None, gt=0, lt=1, strict=True)
+    max_samples: int | None = Field(default=None, ge=1, strict=True)
+    few_shot: int = Field(default=0, ge=0, le=64, strict=True)
     chat: bool = False
 
     @model_validator(mode="after")
     def _check_levels(self) -> Self:
         if self.goodness(self.chance) >= 1:
             raise ValueError(f"`chance: {self.chance}` is the best score there is: nothing could be lost")
+        if self.goodness(self.chance) + self.margin >= 1:
+            raise ValueError(f"`margin` {self.margin} is all there is to lose above `chance: {self.chance}`")
         if self.strict_margin is not None and self.strict_margin >= self.margin:
             raise ValueError("`strict_margin` has to be smaller than `margin`")
         if self.floor is not None and self.goodness(self.floor) <= self.goodness(self.chance):
@@ -141,7 +146,7 @@ class RowsTask(TaskSpec):
 
     dataset: str = Field(min_length=1)
     prompt: Prompt
-    max_tokens: int = Field(default=32, ge=1, le=4096)
+    max_tokens: int = Field(default=32, ge=1, le=4096, strict=True)
 
     @property
     def prompt_fields(self) -> tuple[str, ...]:
@@ -175,7 +180,7 @@ class ReviewedTask(RowsTask):
     """
 
     metric: ReviewMetric
-    max_tokens: int = Field(default=256, ge=1, le=4096)
+    max_tokens: int = Field(default=256, ge=1, le=4096, strict=True)
     few_shot: Literal[0] = 0
 
     @model_validator(mode="before")
@@ -204,7 +209,7 @@ class NamedTask(TaskSpec):
 
     lm_eval: str = Field(pattern=r"^[A-Za-z0-9][\w.:-]*$")
     dataset_commit: Commit
-    few_shot: int = Field(ge=0, le=64)
+    few_shot: int = Field(ge=0, le=64, strict=True)
     filter: str | None = None
 
 
@@ -233,8 +238,8 @@ class SuiteSpec(BaseModel):
 
     name: Name
     description: str = Field(min_length=1)
-    alpha: float = Field(default=0.05, gt=0, lt=0.5)
-    power: float = Field(default=0.8, ge=0.5, lt=1)
+    alpha: float = Field(default=0.05, ge=_LEAST_ALPHA, lt=0.5, strict=True)
+    power: float = Field(default=0.8, ge=0.5, lt=1, strict=True)
     tasks: tuple[Task, ...] = Field(min_length=1)
 
     @property

@@ -17,6 +17,7 @@ from eval_suites.suite import EvalTask, Suite
 from eval_suites.suite_spec import ReviewedTask
 from judging.verdict import FailureClass, Finding, Outcome, Verdict
 from registry.digest import Digest
+from registry.plain_text import counted
 
 Sides = Sequence[tuple[Item, ...]]
 """The same items, in the order they are asked, of each model in a comparison."""
@@ -50,7 +51,7 @@ def unjudged(
 def review_finding(task: EvalTask, wanted: Sequence[Item]) -> Finding:
     """Inconclusive, as these answers have to be judged first."""
     answers = len({(item.doc_id, (item.said or "").strip()) for item in wanted})
-    said = f"people have to judge {answers} answers first (`{task.spec.metric}`)"
+    said = f"people have to judge {counted(answers, 'answer')} first (`{task.spec.metric}`)"
     return Finding(
         name=f"{REVIEW}/{task.name}",
         outcome=Outcome.INCONCLUSIVE,

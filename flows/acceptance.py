@@ -58,4 +58,5 @@ def _all_rejected(place: Workplace, rejected: list[tuple[Recipe, GateFailed]]) -
         why="; ".join(f"{recipe}: {refusal.why}" for recipe, refusal in rejected),
         next_step=f"open the pages gate*.html in {place.run.directory}; add a recipe that keeps more to"
         " quantize.fallbacks, or choose another model",
+        files=rejected[-1][1].files,
     )

@@ -17,6 +17,7 @@ from flows.translate import apis_of, limits_of
 from registry.counting import Case, suite_of
 from registry.digest import Digest
 from registry.errors import UsageError
+from registry.evidence import Evidence
 from registry.predicates import FIDELITY, LOAD, QUALITY
 from registry.version import ModelVersion, release_digest
 from tasks.ask_api import check_keys
@@ -76,7 +77,6 @@ def prepare_question(
     case = case_of(place, version)
     chosen = gates or gates_behind(case, suite)
     evaluate = chosen.evaluate.model_copy(update={"suite": suite} if suite else {})
-    check_keys(place, apis_of(evaluate))
     opened = open_suite(place, evaluate.suite, evaluate.allow_code).under(evaluate.profile)
     if not gates and not suite:
         _refuse_other(case, opened)
@@ -88,8 +88,9 @@ def prepare_question(
 def candidate_again(place: Workplace, question: Question) -> Candidate:
     """The version's weights on the question's runtime; nothing is quantized, and fetched only what is gone.
 
-    Raises UsageError or Refused when weights or source cannot be had any more.
+    Raises UsageError or Refused when weights or source cannot be had any more, or an API's key is not there.
     """
+    check_keys(place, apis_of(question.gates.evaluate))
     old = question.version
     weights = weights_of(place, old)
     inputs = Inputs(
@@ -108,9 +109,10 @@ def candidate_again(place: Workplace, question: Question) -> Candidate:
 
 
 def gates_behind(case: Case, suite: str | None = None) -> Gates:
-    """The gates that a version's evidence names; ``suite`` stands in for the newest one.
+    """The gates that a version was published by, as its evidence names them; ``suite`` stands in for theirs.
 
-    The scan is by the default policy: evidence does not tell. Raises UsageError where a suite is not told
+    What another spec asked of the same weights is none of them. The scan is by the default policy: evidence
+    does not tell. Raises UsageError where a suite is not told
     either, or is none that comes with Headgate.
     """
     limits, load = _facts(case, FIDELITY).get("limits"), _facts(case, LOAD).get("load")
@@ -130,8 +132,8 @@ def gates_behind(case: Case, suite: str | None = None) -> Gates:
 
 
 def _suite(case: Case) -> dict[str, Any]:
-    """The suite of the newest quality gate, and the profile."""
-    name = next((suite_of(evidence) for evidence in case.newest(QUALITY)), None)
+    """The suite of the newest quality gate that the version was published by, and the profile."""
+    name = next((suite_of(evidence) for evidence in _behind(case, QUALITY)), None)
     if "reviews" in _facts(case, QUALITY):
         raise ValueError("people judged its answers, and what they said is in a file of yours")
     if name in shipped_suites():
@@ -149,8 +151,14 @@ def _fidelity(limits: Mapping[str, Any]) -> Fidelity:
 
 
 def _facts(case: Case, kind: str) -> Mapping[str, Any]:
-    """Of the newest record of a kind that counts; none where there is none."""
-    return next((evidence.facts for evidence in case.newest(kind)), {})
+    """Of the newest record of a kind that the version was published by; none where there is none."""
+    return next((evidence.facts for evidence in _behind(case, kind)), {})
+
+
+def _behind(case: Case, kind: str) -> list[Evidence]:
+    """What counts of a kind and release statements list, newest first; all that counts where none lists."""
+    counting = [e for e in case.of(kind) if not case.doubt(e)]
+    return [e for e in counting if not case.listed or str(e.digest) in case.listed]
 
 
 def _refuse_other(case: Case, suite: Suite) -> None:

@@ -5,18 +5,21 @@ And what it is shown beside, without being judged by it: APIs.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 
 from eval_suites.beside import Beside
-from eval_suites.comparison import BEFORE, PRODUCTION, PRODUCTION_ON_NEW_RUNTIME, SOURCE
+from eval_suites.comparison import BEFORE, PRODUCTION, PRODUCTION_ON_NEW_RUNTIME, REVIEW, SOURCE
+from eval_suites.plan import Plan
 from eval_suites.report import EvalReport
 from flows.candidate import Candidate, Inputs
 from flows.translate import apis_of
-from registry.manifests import load_manifest
+from judging.verdict import FailureClass, Finding, Outcome, Verdict
 from registry.version import ModelVersion
 from tasks.ask_api import ask_api
 from tasks.evaluate import Measured, evaluate, report_of
+from tasks.keep_weights import weights_of
+from tasks.runtime import Installed, runtime_left
 from tasks.serving import Served
 from tasks.workplace import Workplace
 
@@ -35,58 +38,82 @@ def measure_source(place: Workplace, candidate: Candidate, texts: Sequence[str] 
     return evaluate(place, served, inputs.suite, inputs.gates.evaluate.seed, texts, twice=True)
 
 
-def served_live(place: Workplace, inputs: Inputs, live: ModelVersion) -> Served:
-    """What is live, served as it is on the runtime that there is."""
-    return Served(PRODUCTION, load_manifest(place.store, live.weights_manifest), live.serve, inputs.installed)
+def is_own(candidate: Candidate, version: ModelVersion) -> bool:
+    """Whether a version is the candidate's own weights, served the same way."""
+    own = (candidate.weights.manifest.set_digest, candidate.inputs.serve)
+    return (version.weights_set, version.serve) == own
 
 
 @dataclass(frozen=True)
 class Live:
-    """What is live, or was judged before, by the name it goes by in the report."""
+    """What is live, or was judged before, by the name it goes by in the report, and what it scored.
 
+    ``anew`` is by which name and on which runtime it can be asked more; None where it cannot.
+    """
+
+    version: ModelVersion
     name: str
     report: EvalReport
+    anew: tuple[str, Installed] | None
+
+    def told(self, verdict: Verdict, plan: Plan, scored: EvalReport) -> Verdict:
+        """The verdict; what stays open for good, because no more can be asked of this one, says so."""
+        asked = self.report.looks
+        if self.anew or asked == len(plan.looks) or scored.looks < asked:
+            return verdict
+        waiting = {f.name.removeprefix(f"{REVIEW}/") for f in verdict.findings}
+        return Verdict.of(self._told(f) if self._holds_up(f, waiting) else f for f in verdict.findings)
+
+    def _holds_up(self, finding: Finding, waiting: Collection[str]) -> bool:
+        """Whether more items of it are all that is missing; those that are ``waiting`` want people."""
+        name, _, task = finding.name.partition("/")
+        is_open = finding.outcome is Outcome.INCONCLUSIVE and not finding.failure_class
+        return is_open and name == self.name and task not in waiting
+
+    def _told(self, finding: Finding) -> Finding:
+        why = f"{self.name} was asked no more, and its runtime is gone from this machine"
+        said = f"{finding.message}; but {why}: another `evaluate.seed` leaves it out"
+        return replace(finding, message=said, failure_class=FailureClass.CONFIG)
 
 
-def measure_live(place: Workplace, inputs: Inputs) -> Live | None:
-    """What production scored, as it is served now: what a new runtime loses must not be measured away."""
-    live = inputs.production
-    if live is None:
-        return _as_before(place, inputs)
-    as_live = _kept(place, inputs, live)
-    return Live(PRODUCTION, as_live) if as_live else _measured_live(place, inputs, live)
+def measure_live(place: Workplace, candidate: Candidate) -> Live | None:
+    """What production scored, as it is served now: what a new runtime loses must not be measured away.
 
-
-def _as_before(place: Workplace, inputs: Inputs) -> Live | None:
-    """What the same weights scored on the runtime they were judged on before, where nothing is live."""
-    before = inputs.before
-    if before is None or _same_runtime(inputs, before):
-        return None
-    report = _kept(place, inputs, before)
-    return Live(BEFORE, report) if report else None
-
-
-def _kept(place: Workplace, inputs: Inputs, version: ModelVersion) -> EvalReport | None:
-    return report_of(place, version.release_digest, inputs.suite, inputs.gates.evaluate.seed)
-
-
-def _measured_live(place: Workplace, inputs: Inputs, live: ModelVersion) -> Live:
-    """What production scores on the whole suite, on the runtime that there is."""
-    served = served_live(place, inputs, live)
-    measured = evaluate(place, served, inputs.suite, inputs.gates.evaluate.seed)
-    name = PRODUCTION if _same_runtime(inputs, live) else PRODUCTION_ON_NEW_RUNTIME
-    return Live(name, measured.report)
-
-
-def ask_live_more(place: Workplace, inputs: Inputs, live: Live, scored: EvalReport) -> Live | None:
-    """Production asked the whole suite, when it was let through after fewer looks than this candidate takes.
-
-    None where that is not so, or where it is served by a runtime that is not here.
+    Where nothing is live, what the version that is judged again scored on another runtime. Asked now unless
+    that is kept. None where there is neither, or it could only be asked as what the candidate is itself.
     """
-    version = inputs.production
-    if version is None or live.report.looks >= scored.looks or not _same_runtime(inputs, version):
+    inputs, before = candidate.inputs, candidate.inputs.before
+    name, version = (PRODUCTION, inputs.production) if inputs.production else (BEFORE, before)
+    if version is None or (version is before and _same_runtime(inputs, version)):
         return None
-    return _measured_live(place, inputs, version)
+    kept = report_of(place, version.release_digest, inputs.suite, inputs.gates.evaluate.seed)
+    live = Live(version, name, kept or EvalReport({}), _anew(place, candidate, name, version))
+    return live if kept else ask_live(place, inputs, live)
+
+
+def ask_live(place: Workplace, inputs: Inputs, live: Live) -> Live | None:
+    """The same, asked the whole suite; None where it cannot be asked."""
+    if live.anew is None:
+        return None
+    name, installed = live.anew
+    served = Served(name, weights_of(place, live.version), live.version.serve, installed)
+    measured = evaluate(place, served, inputs.suite, inputs.gates.evaluate.seed)
+    return replace(live, name=name, report=measured.report)
+
+
+def _anew(
+    place: Workplace, candidate: Candidate, name: str, version: ModelVersion
+) -> tuple[str, Installed] | None:
+    """On its own runtime as long as that is on this machine, else on the one that is here.
+
+    None where that would be the candidate itself, beside which nothing can be lost.
+    """
+    inputs = candidate.inputs
+    if _same_runtime(inputs, version):
+        return name, inputs.installed
+    if left := runtime_left(place, version.runtime):
+        return name, left
+    return None if is_own(candidate, version) else (PRODUCTION_ON_NEW_RUNTIME, inputs.installed)
 
 
 def _same_runtime(inputs: Inputs, version: ModelVersion) -> bool:

@@ -1,14 +1,14 @@
 """The gates a candidate passes: files, answers, token probabilities, quality, load. The first no ends it.
 
-Each is asked before the next costs anything: files before a server starts, answers and probabilities before
-the suite is asked, and of the suite no more than it takes to decide.
+Of a candidate the cheapest comes first: files before any server starts, answers and probabilities before the
+suite, and of the suite no more than it takes to decide. What it is compared with is asked before it, all at
+its one server start, unless that is kept (ADR 18).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 
 from eval_suites.answers import Answer
 from eval_suites.comparison import SOURCE
@@ -22,7 +22,7 @@ from eval_suites.plan import Plan, plan_of
 from eval_suites.probe_texts import probe_texts, texts_digest
 from eval_suites.report import EvalReport
 from eval_suites.unjudged import sheet_of
-from flows.baselines import ask_apis, ask_live_more, is_quantized, measure_live, measure_source
+from flows.baselines import Live, ask_apis, ask_live, is_quantized, measure_live, measure_source
 from flows.candidate import Candidate, Inputs
 from flows.load import LoadGate, load_gate
 from flows.translate import limits_of
@@ -55,6 +55,7 @@ class _Gates:
     files: Verdict
     wanted: _Fidelity | None
     source: Measured | None
+    live: Live | None
     reports: Mapping[str, EvalReport]
     load: LoadGate | None
 
@@ -79,7 +80,9 @@ class _Gates:
     def quality(self, report: EvalReport) -> Verdict:
         """On what was scored so far."""
         inputs = self.candidate.inputs
-        return judge(inputs.suite, _plan(inputs), _reviewed(inputs, report), self.reports)
+        plan = _plan(inputs)
+        verdict = judge(inputs.suite, plan, _reviewed(inputs, report), self.reports)
+        return self.live.told(verdict, plan, report) if self.live else verdict
 
     def judges(self) -> Judges:
         """Whether what is said so far is worth asking more."""
@@ -111,7 +114,7 @@ def page_of(candidate: Candidate) -> GatePage:
     }
     plan = _plan(inputs)
     items = {task.name: plan.items(task.name) for task in inputs.suite.tasks}
-    return GatePage(name=inputs.name, at=datetime.now(UTC), judged=judged, items=items)
+    return GatePage(name=inputs.name, judged=judged, items=items)
 
 
 def judge_candidate(place: Workplace, candidate: Candidate) -> GatePage:
@@ -123,20 +126,15 @@ def judge_candidate(place: Workplace, candidate: Candidate) -> GatePage:
         load.check_fits(page)
     wanted = _fidelity(candidate)
     source = measure_source(place, candidate, wanted.texts if wanted else None)
-    live = measure_live(place, candidate.inputs)
+    live = measure_live(place, candidate)
     while True:
-        measured_before = {
-            **({SOURCE: source.report} if source else {}),
-            **({live.name: live.report} if live else {}),
-        }
-        reports = {name: _reviewed(candidate.inputs, report) for name, report in measured_before.items()}
-        gates = _Gates(candidate, files, wanted, source, reports, load)
+        gates = _Gates(candidate, files, wanted, source, live, _reports(candidate, source, live), load)
         measured = _measured(place, gates)
         early = _judge_early(place, page, gates, measured)
         verdict = gates.quality(measured.report)
         more = None
-        if live and not is_decided(verdict):
-            more = ask_live_more(place, candidate.inputs, live, measured.report)
+        if live and live.report.looks < measured.report.looks and not is_decided(verdict):
+            more = ask_live(place, candidate.inputs, live)
         if more is None:
             judged = judge_quality(place, early, gates, measured.report, verdict)
             return load.judge(judged, measured.load) if load else judged
@@ -187,6 +185,7 @@ def _with_details(
     flips = flips_behind(inputs.suite, verdict, plan, after, reports)
     return replace(
         page,
+        asked={task.name: len(plan.asked(task.name, after.looks)) for task in inputs.suite.tasks},
         flips=with_texts(place.home, flips, after, reports),
         drift=drift_behind(place.home, verdict, plan, after, reports),
         beside=ask_apis(place, inputs, after) if verdict.passed else (),
@@ -197,7 +196,16 @@ def _asked_of_people(place: Workplace, gates: _Gates, after: EvalReport, verdict
     """What people have to do first, the sheet for it written; nothing where the verdict waits for none."""
     inputs, reports = gates.candidate.inputs, gates.reports
     sheet = sheet_of(inputs.suite, _plan(inputs), inputs.gates.evaluate.seed, verdict, after, reports)
-    return ask_people(place, sheet, inputs.reviews.in_vain([after, *reports.values()])) if sheet else ""
+    if not sheet:
+        return ""
+    in_vain = inputs.reviews.in_vain([after, *reports.values()])
+    return ask_people(place, sheet, inputs.gates.evaluate.reviews, in_vain)
+
+
+def _reports(candidate: Candidate, source: Measured | None, live: Live | None) -> dict[str, EvalReport]:
+    """What the candidate is compared with, by name."""
+    sides = {**({SOURCE: source.report} if source else {}), **({live.name: live.report} if live else {})}
+    return {name: _reviewed(candidate.inputs, report) for name, report in sides.items()}
 
 
 def _reviewed(inputs: Inputs, report: EvalReport) -> EvalReport:

@@ -6,18 +6,19 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from eval_suites.comparison import SOURCE
+from eval_suites.comparison import PRODUCTION, SOURCE
 from eval_suites.gate_page import GatePage
 from eval_suites.load_gate import judge_load
 from eval_suites.load_report import LoadReport
-from eval_suites.load_runs import UNBATCHED
+from eval_suites.load_runs import CANDIDATE, UNBATCHED
 from eval_suites.load_spec import LoadSpec
-from flows.baselines import is_quantized, served_live
+from flows.baselines import is_own, is_quantized
 from flows.candidate import Candidate
 from judging.verdict import Verdict
 from registry.digest import Digest
 from registry.evidence import Evidence
-from registry.version import ServeConfig
+from registry.manifests import load_manifest
+from registry.version import ServeConfig, release_digest
 from tasks.load_memory import check_memory
 from tasks.load_test import measure_beside
 from tasks.record import load_borne, record_load, show_borne
@@ -40,7 +41,7 @@ class LoadGate:
 
     def ask(self, endpoint: Callable[[], Endpoint]) -> LoadReport | None:
         """What the runs came to; None where that was borne before."""
-        return None if self._borne else measure_beside(self.place, endpoint(), self._others, self.load)
+        return None if self._borne else measure_beside(self.place, endpoint(), self._served, self.load)
 
     def judge(self, page: GatePage, report: LoadReport | None) -> GatePage:
         """The page after the gate's verdict, recorded; raises what it comes to unless it passes."""
@@ -70,26 +71,34 @@ class LoadGate:
     def _baseline(self) -> Served | None:
         """What is live, unless that is the same; else the unquantized source; None where there is neither."""
         inputs, live = self.candidate.inputs, self.candidate.inputs.production
-        own = (self.candidate.weights.manifest.set_digest, inputs.serve)
-        if live and (live.weights_set, live.serve) != own:
-            return served_live(self.place, inputs, live)
+        if live and not is_own(self.candidate, live):
+            weights = load_manifest(self.place.store, live.weights_manifest)
+            return Served(PRODUCTION, weights, live.serve, inputs.installed)
         if is_quantized(self.candidate):
             return Served(SOURCE, inputs.source.manifest, inputs.serve, inputs.installed)
         return None
 
     @property
     def _beside(self) -> Digest | None:
-        """Of the baseline's weights."""
-        return self._baseline.weights.set_digest if self._baseline else None
+        """Of the baseline as it is served here."""
+        if self._baseline is None:
+            return None
+        side, inputs = self._baseline, self.candidate.inputs
+        return release_digest(
+            side.weights.set_digest, side.installed.runtime.digest, side.serve, inputs.gpu_class
+        )
 
     @property
-    def _others(self) -> Mapping[str, Served]:
-        inputs = self.candidate.inputs
-        others = {self._baseline.who: self._baseline} if self._baseline else {}
+    def _served(self) -> Mapping[str, Served]:
+        """Every side of the load test, so that its server can be started, or started anew."""
+        inputs, own = self.candidate.inputs, self.candidate.weights.manifest
+        served = {CANDIDATE: Served(CANDIDATE, own, inputs.serve, inputs.installed)}
+        if self._baseline:
+            served[self._baseline.who] = self._baseline
         if self.load.show_batching:
             one = replace(inputs.serve, max_num_seqs=1)
-            others[UNBATCHED] = Served(UNBATCHED, self.candidate.weights.manifest, one, inputs.installed)
-        return others
+            served[UNBATCHED] = Served(UNBATCHED, own, one, inputs.installed)
+        return served
 
 
 def load_gate(place: Workplace, candidate: Candidate) -> LoadGate | None:

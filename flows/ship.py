@@ -36,7 +36,7 @@ def ship(
     image = build(place, weights, _labels(candidate), repository)
     keep_weights(place, weights)
     version = publish(place, _draft(place, candidate, image))
-    attest(place, version, weights, inputs.installed.runtime)
+    attest(place, version, weights, inputs.installed.runtime, [*page.gates], inputs.suite.name)
     point(place, Alias.CANDIDATE, version, "its gates passed")
     result = summarize_release(place, version, page.gates, scanned)
     result["page"] = str(page_path(place, candidate.release))

@@ -6,6 +6,7 @@ A section appears with the stage that honours it. ``examples/quickstart.yaml`` d
 
 from __future__ import annotations
 
+import os
 import re
 from enum import StrEnum
 from pathlib import Path
@@ -289,4 +290,5 @@ def _anchored_evaluate(section: Evaluate, folder: Path) -> Evaluate:
 
 def _anchored(section: SectionT, key: str, folder: Path) -> SectionT:
     value = getattr(section, key)
-    return section.model_copy(update={key: str((folder / value).resolve())}) if value else section
+    # Unlike Path.resolve, it takes links that lead in a circle: whoever reads the file says so.
+    return section.model_copy(update={key: os.path.realpath(folder / value)}) if value else section

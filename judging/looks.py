@@ -28,6 +28,7 @@ _POINTS = 513  # of the path's density; the total chance is right to 1e-4 at 100
 _COARSE = 129  # the same for what is only planned by
 _REACH = 8.0  # standard deviations on either side
 _MOST_DRIFT = 40.0
+_MOST_LOG = 700.0  # of what is no infinity
 _BISECTIONS = 40
 
 
@@ -50,7 +51,7 @@ def crossing_chance(fractions: Sequence[float], bounds: Sequence[float], drift: 
     Its variance is 1 at every look. ``fractions`` and ``bounds`` as those of ``boundaries``; right to 1e-3.
     """
     path, mass = _survivors(tuple(fractions), tuple(bounds))
-    ratio = np.exp(drift * path - drift**2 * fractions[-1] / 2)
+    ratio = np.exp(np.minimum(drift * path - drift**2 * fractions[-1] / 2, _MOST_LOG))
     return 1 - float(ratio @ mass)
 
 

@@ -11,6 +11,8 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any
 
+from judging.unit import Unit
+
 
 class Outcome(StrEnum):
     """The four answers a judge can give."""
@@ -31,6 +33,7 @@ class FailureClass(StrEnum):
 
 # Proven harm outweighs a judge that broke beside it; a broken judge outweighs a short sample.
 _WORST_FIRST = (Outcome.FAIL, Outcome.ERROR, Outcome.INCONCLUSIVE, Outcome.PASS)
+_GRAVEST_FIRST = (FailureClass.MODEL, FailureClass.CONFIG, FailureClass.INFRA)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,8 +51,9 @@ class Finding:
     """One thing a judge looked at: both values, the bound, and what follows, in a sentence.
 
     ``bound`` is in the unit of the two values' comparison (a difference, a ratio, a rate); the
-    message names it. ``interval`` is of a gain, the more the better, or of what a level in ``bound`` is
-    for; None where nothing was estimated, and in what was written before there were any.
+    message names it, and ``unit`` where all three are counted in the same. ``interval`` is of a gain, the
+    more the better, or of what a level in ``bound`` is for; None where nothing was estimated. Both are None
+    in what was written before there were any.
     """
 
     name: str
@@ -60,10 +64,11 @@ class Finding:
     bound: float | None = None
     failure_class: FailureClass | None = None
     interval: Interval | None = None
+    unit: Unit | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """A mapping of plain values; without an interval that of older records."""
-        return {name: value for name, value in asdict(self).items() if (name, value) != ("interval", None)}
+        """A mapping of plain values; without an interval and a unit that of older records."""
+        return {k: v for k, v in asdict(self).items() if v is not None or k not in {"interval", "unit"}}
 
 
 @dataclass(frozen=True)
@@ -95,9 +100,12 @@ class Verdict:
 
     @property
     def failure_class(self) -> FailureClass | None:
-        """Of the findings that gave the verdict its outcome, the first class that one has."""
-        worst = (f.failure_class for f in self.findings if f.outcome is self.outcome)
-        return next((found for found in worst if found), None)
+        """The first of model, config and infra that a finding of the verdict's outcome has.
+
+        What the model alone got wrong no other configuration mends, and no second run.
+        """
+        found = {f.failure_class for f in self.findings if f.outcome is self.outcome}
+        return next((one for one in _GRAVEST_FIRST if one in found), None)
 
     def reasons(self) -> list[str]:
         """The messages of the findings behind the outcome, in the judge's order."""
@@ -114,13 +122,14 @@ class Verdict:
 
 
 def _finding(value: dict[str, Any]) -> Finding:
-    failure, interval = value.get("failure_class"), value.get("interval")
+    failure, interval, unit = (value.get(name) for name in ("failure_class", "interval", "unit"))
     finding = Finding(
         **{
             **value,
             "outcome": Outcome(value["outcome"]),
             "failure_class": FailureClass(failure) if failure else None,
             "interval": _interval(interval) if interval else None,
+            "unit": Unit(unit) if unit else None,
         }
     )
     figures = (finding.baseline, finding.candidate, finding.bound)

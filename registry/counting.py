@@ -2,8 +2,9 @@
 
 It counts when a trusted key signed it that may sign its kind, when it speaks of this very version, and when
 it is not from the future. Of several records the newest that counts decides: of quality gates the newest of
-each suite, so that passing an easy suite does not undo failing a hard one. What a policy makes of that is
-``policy``'s.
+each suite, so that passing an easy suite does not undo failing a hard one. Gates hang on weights, runtime and
+serve configuration, so another spec's suite may have judged the same: its yes and its no count, but that it
+could not tell does not. What a policy makes of that is ``policy``'s.
 """
 
 from __future__ import annotations
@@ -19,10 +20,13 @@ from registry.evidence import Evidence
 from registry.predicates import (
     APPROVAL,
     FETCH,
+    FIDELITY,
     IMAGE_SIGNATURE,
+    LOAD,
     QUALITY,
     QUANTIZE,
     RELEASE,
+    SANITY,
     SBOM,
     SCAN,
     WEIGHTS_SIGNATURE,
@@ -33,6 +37,9 @@ from registry.version import ModelVersion
 
 MAX_SKEW = timedelta(minutes=5)
 """How far the clocks of two machines may be apart."""
+
+GATES = (SANITY, FIDELITY, QUALITY, LOAD)
+"""The kinds of evidence whose limits a spec sets."""
 
 _EPOCH = datetime.min.replace(tzinfo=UTC)
 
@@ -90,7 +97,8 @@ class Case:
             return evidence.doubt or "the key that signed it is not trusted here"
         if not trusted.may_sign(evidence.kind):
             return f"the key {trusted.name} may not sign {evidence.kind} evidence"
-        return misdated(evidence, self.now) or self._of_another_name(evidence)
+        doubts = misdated(evidence, self.now) or self._of_another_name(evidence)
+        return doubts or self._undecided_elsewhere(evidence)
 
     def newest(self, kind: str) -> list[Evidence]:
         """The newest record of a kind that counts, if there is one; of quality gates one for each suite."""
@@ -123,6 +131,18 @@ class Case:
         return since is not None and (at is None or at >= since or bool(self.log_wrong))
 
     @cached_property
+    def listed(self) -> frozenset[str]:
+        """The digests of what its release statements say that it rests on."""
+        statements = [e for e in self.of(RELEASE) if not self.doubt(e)]
+        return frozenset(digest for e in statements for digest in e.facts.get("evidence", ()))
+
+    def is_of_another_spec(self, evidence: Evidence) -> bool:
+        """Whether this gate, or suite, is none that the version was published by; no where nothing tells."""
+        rests_on = {(e.kind, suite_of(e)) for e in self.found if str(e.digest) in self.listed}
+        gate = (evidence.kind, suite_of(evidence))
+        return evidence.kind in GATES and bool(rests_on) and gate not in rests_on
+
+    @cached_property
     def releasers(self) -> frozenset[str | None]:
         """The names of the keys that released it."""
         return frozenset(e.signer for e in self.of(RELEASE) if not self.doubt(e))
@@ -141,6 +161,13 @@ class Case:
             return date.fromisoformat(evidence.facts["waiver"]["until"])
         except (KeyError, TypeError, ValueError):
             return None
+
+    def _undecided_elsewhere(self, evidence: Evidence) -> str:
+        # Nobody who releases the version could clear it: their suite is another one.
+        is_open = evidence.verdict and evidence.verdict.outcome not in {Outcome.PASS, Outcome.FAIL}
+        if evidence.kind != QUALITY or not is_open or not self.is_of_another_spec(evidence):
+            return ""
+        return f"the suite {suite_of(evidence)} could not tell, and the version was not published by it"
 
     def _of_another_name(self, evidence: Evidence) -> str:
         # Models of two names may be the same bytes: a person said yes to one; a no is about the bytes.

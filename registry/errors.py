@@ -7,16 +7,22 @@ runs, as in Prefect.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 
 class HeadgateError(Exception):
-    """A problem the user can act on; printed as one paragraph, never as a traceback."""
+    """A problem the user can act on; printed as one paragraph, never as a traceback.
+
+    ``files`` are those to look at, by what they are, for programs: the words name them as well.
+    """
 
     exit_code: ClassVar[int] = 40
 
-    def __init__(self, what: str, *, why: str = "", next_step: str = "") -> None:
-        self.what, self.why, self.next_step = what, why, next_step
+    def __init__(
+        self, what: str, *, why: str = "", next_step: str = "", files: Mapping[str, str] | None = None
+    ) -> None:
+        self.what, self.why, self.next_step, self.files = what, why, next_step, files or {}
         super().__init__(what, why, next_step)
 
     def __str__(self) -> str:
@@ -30,11 +36,13 @@ class HeadgateError(Exception):
 
     def __reduce__(self) -> tuple[object, ...]:
         # Keyword arguments would be lost by the default, and Prefect pickles exceptions.
-        return _rebuild, (type(self), self.what, self.why, self.next_step)
+        return _rebuild, (type(self), self.what, self.why, self.next_step, self.files)
 
 
-def _rebuild(kind: type[HeadgateError], what: str, why: str, next_step: str) -> HeadgateError:
-    return kind(what, why=why, next_step=next_step)
+def _rebuild(
+    kind: type[HeadgateError], what: str, why: str, next_step: str, files: Mapping[str, str]
+) -> HeadgateError:
+    return kind(what, why=why, next_step=next_step, files=files)
 
 
 def _sentence(text: str) -> str:

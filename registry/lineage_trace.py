@@ -9,7 +9,7 @@ from typing import Any
 
 from registry.alias import Aliases
 from registry.alias_move import Move
-from registry.counting import Case
+from registry.counting import Case, by_suite, suite_of
 from registry.digest import Digest
 from registry.evidence import Evidence
 from registry.fetched import fetches_of
@@ -139,23 +139,32 @@ def _released(found: Case, files: Manifest | None) -> Iterator[Node]:
 def _judged(found: Case) -> Iterator[Node]:
     others = sorted({e.kind for e in found.found} - _PLACED - {*_USUAL})
     for kind in (*_USUAL, *others):
-        evidence = tuple(found.of(kind))
-        if evidence or kind in {QUALITY, SCAN}:
-            yield Node(
-                id=f"judged-{kind}",
-                step=Step.JUDGED,
-                title=kind,
-                summary=_evidence_summary(evidence),
-                digests={"record": evidence[0].digest} if evidence and evidence[0].digest else {},
-                evidence=evidence,
-                missing_tells=True,
-            )
+        own_first = sorted(found.of(kind), key=found.is_of_another_spec)
+        records = by_suite(own_first) or ([[]] if kind in {QUALITY, SCAN} else [])
+        for number, evidence in enumerate(records, start=1):
+            yield _gate(found, kind, number, evidence)
     yield Node(
         id="image",
         step=Step.JUDGED,
         title="image",
         digests={"manifest": found.version.image},
         evidence=tuple(found.of(IMAGE_SIGNATURE)),
+        missing_tells=True,
+    )
+
+
+def _gate(found: Case, kind: str, number: int, evidence: Sequence[Evidence]) -> Node:
+    """What is known of a kind: a node for each suite, and one of all records of another kind."""
+    newest = evidence[0] if evidence else None
+    suite = suite_of(newest) if newest else None
+    elsewhere = "of another spec" if newest and found.is_of_another_spec(newest) else ""
+    return Node(
+        id=f"judged-{kind}" if number == 1 else f"judged-{kind}-{number}",
+        step=Step.JUDGED,
+        title=f"{kind} {suite}" if suite else kind,
+        summary=": ".join(filter(None, (elsewhere, _evidence_summary(evidence)))),
+        digests={"record": newest.digest} if newest and newest.digest else {},
+        evidence=tuple(evidence),
         missing_tells=True,
     )
 

@@ -10,6 +10,7 @@ from functools import cache
 
 from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined, Template
 
+from judging.unit import Unit
 from registry.plain_text import one_line, plain
 
 
@@ -28,8 +29,10 @@ def page_template(package: str, name: str) -> Template:
     return environment.get_template(name)
 
 
-def _number(value: float | None) -> str:
-    return "" if value is None else f"{value:.6g}"
+def _number(value: float | None, unit: Unit | None = None) -> str:
+    if value is None:
+        return ""
+    return unit.says(value) if unit else f"{value:.6g}"
 
 
 def _when(at: str) -> str:

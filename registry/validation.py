@@ -1,7 +1,7 @@
 """Turns what a user wrote into values, or into one error that names each wrong key by its full path.
 
-``read_yaml`` reads a YAML file as plain data: no tags, so no code, and no key twice. ``explain`` words a
-pydantic ValidationError for the person who wrote the file: one line per problem, with a did-you-mean.
+``read_yaml`` reads a YAML file as plain data (``plain_yaml``). ``explain`` words a pydantic ValidationError
+for the person who wrote the file: one line per problem, with a did-you-mean.
 Shared by suites and specs; what the keys mean is left to their models.
 """
 
@@ -16,21 +16,26 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
 
+from registry.data_errors import worded
 from registry.errors import UsageError
+from registry.plain_yaml import load_plain
+from registry.regular_file import read_regular
+from registry.strict_json import shown
 
-_SHOWN_VALUE = 60  # characters of a wrong value worth repeating
+_LARGEST = 2**20  # bytes; what people write has some thousands
 _AGAIN = "mend the file and run the same command again"
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
     """The mapping in a YAML file of plain data; raises UsageError for anything else, naming the line."""
     try:
-        text = path.read_text(encoding="utf-8")
-        refuse_tags(text)
-        value = yaml.load(text, Loader=_UniqueKeys)  # noqa: S506 - a SafeLoader that also refuses repeated keys
+        value = load_plain(read_regular(path, _LARGEST).decode())
     except OSError as error:
-        raise UsageError(f"{path} cannot be read", why=error.strerror or str(error)) from None
+        raise UsageError(
+            f"{path} cannot be read", why=worded(error), next_step="give the path of a YAML file"
+        ) from None
     except (UnicodeDecodeError, yaml.YAMLError) as error:
         raise UsageError(f"{path} is not plain YAML", why=_one_line(error), next_step=_AGAIN) from None
     if not isinstance(value, dict):
@@ -38,19 +43,9 @@ def read_yaml(path: Path) -> dict[str, Any]:
     return value
 
 
-def refuse_tags(text: str) -> None:
-    """Raises a YAMLError at the first tag (``!function``, ``!!python/...``): a tag can make data run code."""
-    for token in yaml.scan(text, Loader=yaml.SafeLoader):
-        if isinstance(token, yaml.TagToken):
-            name = "".join(part or "" for part in token.value)
-            raise yaml.MarkedYAMLError(
-                problem=f"the tag {name} is not allowed", problem_mark=token.start_mark
-            )
-
-
 def explain(error: ValidationError, model: type[BaseModel], where: str) -> UsageError:
     """One UsageError for all problems pydantic found in ``where`` (a file or form), one line each."""
-    lines = list(dict.fromkeys(_line(problem, model) for problem in error.errors(include_url=False)))
+    lines = list(dict.fromkeys(_line(problem, model) for problem in _problems(error)))
     body = f" {lines[0]}" if len(lines) == 1 else "".join(f"\n  {line}" for line in lines)
     return UsageError(f"{where} is not valid:{body}", next_step=_AGAIN)
 
@@ -62,24 +57,18 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     return f"did you mean {close[0]!r}?" if close else f"known: {', '.join(names) or 'none'}"
 
 
-class _UniqueKeys(yaml.SafeLoader):
-    """A SafeLoader for which a repeated key is an error: YAML's silent last-wins hides a typo."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen: set[str] = set()
-        for key in (key for key, _ in node.value if isinstance(key, yaml.ScalarNode)):
-            if key.value in seen:
-                problem = f"the key {key.value!r} is given twice"
-                raise yaml.MarkedYAMLError(problem=problem, problem_mark=key.start_mark)
-            seen.add(key.value)
-        return super().construct_mapping(node, deep)
-
-
 def _one_line(error: Exception) -> str:
     if not isinstance(error, yaml.MarkedYAMLError) or not error.problem_mark:
-        return " ".join(str(error).split())
+        return " ".join(worded(error).split())
     mark = error.problem_mark
     return f"line {mark.line + 1}, column {mark.column + 1}: {error.problem}"
+
+
+def _problems(error: ValidationError) -> list[ErrorDetails]:
+    """All but a list that is called too short because what is in it is wrong, which is said already."""
+    found = error.errors(include_url=False)
+    above = {problem["loc"][:depth] for problem in found for depth in range(len(problem["loc"]))}
+    return [problem for problem in found if problem["type"] != "too_short" or problem["loc"] not in above]
 
 
 def _line(problem: Mapping[str, Any], model: type[BaseModel]) -> str:
@@ -99,21 +88,16 @@ def _sentence(problem: Mapping[str, Any], parent: type[BaseModel] | None) -> str
             return str(problem["ctx"]["error"])
         case "literal_error" | "enum":
             expected = problem["ctx"]["expected"]
-            return f"must be {expected}, not {_shown(problem['input'])}{_closest(problem['input'], expected)}"
+            return f"must be {expected}, not {shown(problem['input'])}{_closest(problem['input'], expected)}"
         case "tuple_type" | "list_type" | "set_type" | "frozen_set_type":
-            return f"must be a list, not {_shown(problem['input'])}"
+            return f"must be a list, not {shown(problem['input'])}"
     message = str(problem["msg"])
-    return f"{message[:1].lower()}{message[1:]}, not {_shown(problem['input'])}"
+    return f"{message[:1].lower()}{message[1:]}, not {shown(problem['input'])}"
 
 
 def _closest(value: object, expected: str) -> str:
     close = difflib.get_close_matches(str(value).lower(), re.findall(r"'([^']*)'", expected), n=1)
     return f"; did you mean {close[0]!r}?" if close else ""
-
-
-def _shown(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= _SHOWN_VALUE else f"{text[:_SHOWN_VALUE]}..."
 
 
 def _keys(model: type[BaseModel] | None) -> list[str]:

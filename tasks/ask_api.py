@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -27,7 +28,7 @@ from registry.data_errors import worded
 from registry.errors import HeadgateError, InfrastructureError, UsageError
 from registry.plain_text import one_line
 from tasks.ask_suite import ENGINE, read_look, suite_request
-from tasks.engine_run import engine_digest, run_engine
+from tasks.engine_run import engine_digest, reading, run_engine
 from tasks.progress import report
 from tasks.secret_value import clean, secret_of
 from tasks.workplace import Workplace
@@ -37,6 +38,7 @@ _KEPT = timedelta(days=1)
 _TIMEOUT = 2 * 3600.0  # seconds, for all items of one API
 _ENGINES_KEY = "HEADGATE_API_KEY"
 _SHOWN = 500  # characters of why it could not be asked
+_NAME = 100  # characters of a name
 _SHORTEST_KEY = 8  # characters: a shorter one is left in logs, see tasks.redact
 
 
@@ -113,7 +115,8 @@ class _Asking:
         def heard(line: Mapping[str, Any]) -> None:
             nonlocal asked
             if "ranked" in line:
-                asked = replace(asked, ranked=tuple(line["ranked"]))
+                with self._reading():
+                    asked = replace(asked, ranked=_names(line["ranked"]))
             if "look" in line:
                 asked = self._after(asked, line)
                 self.place.keep(_STAGE, self._inputs, asked.to_json())
@@ -123,7 +126,7 @@ class _Asking:
                 self._ask(asked.report.looks, heard)
         except HeadgateError as problem:
             return replace(asked, failure=one_line(problem.problem, _SHOWN))
-        except (OSError, ValueError, KeyError) as problem:  # a full disk, or what is no report
+        except OSError as problem:  # a full disk
             return replace(asked, failure=one_line(worded(problem), _SHOWN))
         return asked
 
@@ -146,19 +149,27 @@ class _Asking:
             "api": True,
             "base_url": f"{self.api.url.rstrip('/')}/chat/completions",
             "model": self.api.model,
-            "looks": [
-                {task.name: look[task.name] for task in self._compared}
-                for look in plan_of(self.suite, self.seed).looks[looks : self.looks]
-            ],
+            "looks": self._looks(looks, self.looks),
             **suite_request(folder, self.suite, self.seed),
         }
 
     def _after(self, asked: Asked, line: Mapping[str, Any]) -> Asked:
-        report = asked.report.with_look(read_look(line))
+        with self._reading():
+            wanted = self._looks(asked.report.looks, self.looks)[0]
+            report = asked.report.with_look(read_look(line, self.suite, wanted))
+            models = _names(line["models"])
         compared = tuple(task for task in self._compared if task.name not in asked.ranked)
         if not is_complete(replace(self.suite, tasks=compared), plan_of(self.suite, self.seed), report):
             raise InfrastructureError("the evaluator did not score every item that was answered")
-        return replace(asked, report=report, models=tuple(sorted({*asked.models, *line["models"]})))
+        return replace(asked, report=report, models=tuple(sorted({*asked.models, *models})))
+
+    def _reading(self) -> AbstractContextManager[None]:
+        return reading(ENGINE, self.place.run.log_file(_STAGE))
+
+    def _looks(self, first: int, end: int) -> list[dict[str, tuple[int, ...]]]:
+        """What these looks ask of the tasks that are compared."""
+        looks = plan_of(self.suite, self.seed).looks[first:end]
+        return [{task.name: look[task.name] for task in self._compared} for look in looks]
 
     @property
     def _compared(self) -> tuple[EvalTask, ...]:
@@ -174,3 +185,10 @@ class _Asking:
         if kept and now - datetime.fromisoformat(kept["at"]) < _KEPT:
             return Asked.from_json(kept)
         return Asked(at=now.isoformat(timespec="seconds"))
+
+
+def _names(value: Any) -> tuple[str, ...]:
+    """A list of names, as people may be shown them; raises TypeError for anything else."""
+    if not isinstance(value, list) or not all(isinstance(name, str) for name in value):
+        raise TypeError("these are no names")
+    return tuple(one_line(name, _NAME) for name in value)

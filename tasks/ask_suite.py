@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,9 +13,10 @@ from eval_suites.lm_eval_task import render_tasks
 from eval_suites.plan import plan_of
 from eval_suites.report import EvalReport
 from eval_suites.suite import Suite
-from eval_suites.suite_spec import NamedTask
+from eval_suites.suite_spec import NamedTask, ReviewedTask
 from registry.errors import InfrastructureError
-from tasks.engine_run import run_engine
+from registry.strict_json import read_strictly
+from tasks.engine_run import reading, run_engine
 from tasks.kept_texts import keep_texts
 from tasks.named_tasks import named_request
 from tasks.progress import report
@@ -26,6 +26,7 @@ from tasks.workplace import Workplace
 ENGINE = "evaluate_lm_eval"
 REQUESTS = {"num_concurrent": 4, "batch_size": 32}  # keeps vLLM's batches full on two cores
 ENOUGH = "enough"
+_STAGE = "evaluate"
 _TIMEOUT = 6 * 3600.0  # seconds
 
 
@@ -41,16 +42,20 @@ def ask_suite(
     """What was scored, what was known before included.
 
     ``looked`` is given that after every look and says whether it is enough: the look that has begun by then
-    is the last one. Raises InfrastructureError when an item has no proper score, and as ``run_engine``.
+    is the last one. Raises InfrastructureError when an item has no proper score, when what the engine wrote
+    cannot be read, and as ``run_engine``.
     """
-    report("evaluate", f"{served.who}: suite {suite.name}", 0.0)
+    report(_STAGE, f"{served.who}: suite {suite.name}", 0.0)
     folder = Path(tempfile.mkdtemp(prefix="suite-", dir=place.run.directory))
     plan = plan_of(suite, seed)
 
     def heard(line: Mapping[str, Any]) -> None:
         nonlocal so_far
         if "look" in line:
-            so_far = so_far.with_look(_read_look(place, line))
+            with reading(ENGINE, place.run.log_file(_STAGE)):
+                look = read_look(line, suite, plan.looks[so_far.looks])
+                texts = keep_texts(place.home, Path(line["texts"]))
+                so_far = so_far.with_look(replace(look, texts=(texts,)))
             if not is_complete(suite, plan, so_far):
                 raise _gap(place, served, suite)
             if looked(so_far):
@@ -65,7 +70,9 @@ def ask_suite(
         "max_length": served.serve.max_model_len,
         **suite_request(folder, suite, seed),
     }
-    run_engine(ENGINE, request, place.run, timeout=_TIMEOUT, stage="evaluate", heard=heard)
+    run_engine(ENGINE, request, place.run, timeout=_TIMEOUT, stage=_STAGE, heard=heard)
+    if so_far.looks < len(plan.looks) and not (folder / ENOUGH).exists():
+        raise _gap(place, served, suite)
     return so_far
 
 
@@ -84,14 +91,15 @@ def suite_request(folder: Path, suite: Suite, seed: int) -> dict[str, Any]:
     }
 
 
-def read_look(line: Mapping[str, Any]) -> EvalReport:
-    """The scores of the look that the engine has spoken of; raises InfrastructureError for another form."""
-    found = json.loads(Path(str(line["look"])).read_text(encoding="utf-8"))
-    return EvalReport.from_engine({**found, "looks": 1})
+def read_look(line: Mapping[str, Any], suite: Suite, asked: Mapping[str, Collection[int]]) -> EvalReport:
+    """The scores of the look that the engine has spoken of: of items that were ``asked``, doc_ids by task.
 
-
-def _read_look(place: Workplace, line: Mapping[str, Any]) -> EvalReport:
-    return replace(read_look(line), texts=(keep_texts(place.home, Path(str(line["texts"]))),))
+    For the inside of ``reading``: raises what that turns into an error, for any other form.
+    """
+    found = read_strictly(Path(line["look"]).read_bytes())
+    look = EvalReport.from_json({"samples": found["samples"], "looks": 1})
+    look.check_asked(asked, {task.name for task in suite.tasks if isinstance(task.spec, ReviewedTask)})
+    return look
 
 
 def _gap(place: Workplace, served: Served, suite: Suite) -> InfrastructureError:
@@ -105,6 +113,6 @@ def _gap(place: Workplace, served: Served, suite: Suite) -> InfrastructureError:
 
 def _write_tasks(folder: Path, suite: Suite) -> Path:
     folder.mkdir()
-    for name, text in render_tasks(suite).items():
-        (folder / name).write_text(text, encoding="utf-8")
+    for name, content in render_tasks(suite, folder.absolute()).items():
+        (folder / name).write_bytes(content)
     return folder

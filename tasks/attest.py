@@ -6,7 +6,7 @@ published; the image is a subject too, so a cluster that knows only the image fi
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from datetime import UTC, date, datetime
 
 from prefect import task
@@ -15,7 +15,7 @@ from prefect.cache_policies import NO_CACHE
 from images.runtime import Runtime
 from images.sbom import sbom_of
 from judging.verdict import Finding, Outcome, Verdict
-from registry.counting import Case
+from registry.counting import GATES, Case, suite_of
 from registry.errors import Refused
 from registry.evidence import Evidence, evidence_about, list_bundles, subjects_of
 from registry.manifest import Manifest
@@ -40,14 +40,24 @@ from tasks.record import record_once
 from tasks.workplace import Workplace
 
 _INPUTS = (FETCH, QUANTIZE, SANITY, FIDELITY, QUALITY, LOAD, SCAN, SBOM, WEIGHTS_SIGNATURE)
-"""What the summary rests on. Later evidence - rollouts, rescans, approvals - stands beside it."""
+"""What the summary rests on, of gates those that were asked.
+
+Later evidence - rollouts, rescans, approvals - and what another spec's gates said stand beside it."""
 
 
 @task(cache_policy=NO_CACHE)
-def attest(place: Workplace, version: ModelVersion, weights: Manifest, runtime: Runtime) -> None:
+def attest(
+    place: Workplace,
+    version: ModelVersion,
+    weights: Manifest,
+    runtime: Runtime,
+    gates: Collection[str],
+    suite: str,
+) -> None:
     """Sign a published version; again adds nothing. Everything said about it is attached to its image.
 
-    Raises Refused for a record that contradicts itself: another hand wrote it before this release did.
+    ``gates`` are the kinds of those that let it through, ``suite`` the name of what it was asked. Raises
+    Refused for a record that contradicts itself: another hand wrote it before this release did.
     """
     source = load_manifest(place.store, version.source_manifest)
     if version.source_set not in (None, source.set_digest):
@@ -58,7 +68,7 @@ def attest(place: Workplace, version: ModelVersion, weights: Manifest, runtime: 
         record_once(place, SBOM, version.runtime, None, sbom_of(runtime))
         record_once(place, WEIGHTS_SIGNATURE, weights.set_digest, None, weights_predicate(weights))
         record_once(place, IMAGE_SIGNATURE, version.image, None, {})
-        _summarize(place, version)
+        _summarize(place, version, gates, suite)
         attach(place, version)
 
 
@@ -68,10 +78,11 @@ def attach(place: Workplace, version: ModelVersion) -> None:
     place.layout.put_referrers(version.image, attachable(bundles))
 
 
-def _summarize(place: Workplace, version: ModelVersion) -> None:
+def _summarize(place: Workplace, version: ModelVersion, gates: Collection[str], suite: str) -> None:
     found = tuple(evidence_about(place.store, version, place.trust))
     case = Case(version, found, datetime.now(UTC), place.trust)
-    rests_on = [e for kind in _INPUTS for e in case.newest(kind)]
+    newest = [e for kind in _INPUTS if kind in gates or kind not in GATES for e in case.newest(kind)]
+    rests_on = [e for e in newest if suite_of(e) in {None, suite}]
     facts = {
         "version": version.reference,
         "policy": str(place.policy.digest),
@@ -89,7 +100,8 @@ def _verdict(case: Case, rests_on: Iterable[Evidence]) -> Verdict:
 def _finding(case: Case, evidence: Evidence, verdict: Verdict) -> Finding:
     waived = (case.waived_until(evidence) or date.min) >= case.now.date()
     if verdict.passed or waived:
-        message = str(evidence.facts.get("why") or f"{evidence.kind} passed")
+        passed = f"{' '.join(filter(None, (evidence.kind, suite_of(evidence))))} passed"
+        message = str(evidence.facts.get("why") or passed)
         return Finding(name=evidence.kind, outcome=Outcome.PASS, message=message)
     reasons, failure = "; ".join(verdict.reasons()), verdict.failure_class
     return Finding(name=evidence.kind, outcome=verdict.outcome, message=reasons, failure_class=failure)

@@ -10,11 +10,13 @@ import json
 import os
 import re
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from registry.data_errors import worded
 from registry.digest import Digest
 from registry.errors import HeadgateError, InfrastructureError, Refused, UsageError
 from tasks.engine_environment import ENGINES, EnginePython, engine_script, prepare_engine
@@ -103,16 +105,36 @@ def write_request(folder: Path, python: Path, script: Path, request: Mapping[str
 
 
 def listener(progress: StageProgress, heard: Callable[[Mapping[str, Any]], None]) -> Callable[[str], None]:
-    """Takes an engine's output line by line: progress, other JSON objects; the rest is in the log file."""
+    """Takes an engine's output line by line: progress, other JSON objects; the rest is in the log file.
+
+    Once ``heard`` has raised, nobody hears what else the engine says until it is gone.
+    """
+    ended = False
 
     def listen(line: str) -> None:
-        value = _json_object(line)
-        if value is not None and "progress" in value:
-            progress(str(value.get("message", "")), float(value["progress"]))
-        elif value is not None:
+        nonlocal ended
+        value = None if ended else _json_object(line)
+        if value is not None and "progress" not in value:
+            ended = True
             heard(value)
+            ended = False
+        elif value is not None and isinstance(value["progress"], int | float):
+            progress(str(value.get("message", "")), value["progress"])
 
     return listen
+
+
+@contextmanager
+def reading(name: str, log: Path) -> Iterator[None]:
+    """Where what an engine wrote is read: any other form than it should have is an InfrastructureError."""
+    try:
+        yield
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, OverflowError) as problem:
+        raise InfrastructureError(
+            f"what the engine {name} wrote cannot be read",
+            why=worded(problem),
+            next_step=f"read {log} and run the same command again",
+        ) from problem
 
 
 def read_result(name: str, path: Path) -> dict[str, Any]:
@@ -164,6 +186,6 @@ def _json_object(text: str) -> dict[str, Any] | None:
         return None
     try:
         value = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return value if isinstance(value, dict) else None

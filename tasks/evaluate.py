@@ -20,7 +20,7 @@ from eval_suites.report import EvalReport
 from eval_suites.suite import Suite
 from eval_suites.token_logprobs import TextLogprobs
 from registry.digest import Digest
-from tasks.respondent import Respondent
+from tasks.respondent import Respondent, suite_inputs
 from tasks.serving import Endpoint, Served
 from tasks.workplace import Workplace
 
@@ -91,15 +91,18 @@ def evaluate(
 
 
 def keep_report(place: Workplace, release: Digest, suite: Suite, seed: int, report: EvalReport) -> None:
-    """Remember what a release scored, for when it is live and its runtime is gone."""
+    """Remember what a release scored, for when it is live and candidates are compared with it."""
     place.keep(_REPORT, _of_release(release, suite, seed), report.to_json())
 
 
 def report_of(place: Workplace, release: Digest, suite: Suite, seed: int) -> EvalReport | None:
-    """What a release scored as a candidate, on the runtime it is served by since; None if unknown."""
+    """What a release scored as a candidate, on the runtime it is served by since.
+
+    None unless it is kept, and the same evaluator would ask the same requests by the same plan today.
+    """
     kept = place.known(_REPORT, _of_release(release, suite, seed))
     return EvalReport.from_json(kept) if kept else None
 
 
 def _of_release(release: Digest, suite: Suite, seed: int) -> dict[str, Any]:
-    return {"release": release, "suite": suite.digest, "seed": seed, "form": _REPORT_FORM}
+    return {"release": release, "form": _REPORT_FORM, **suite_inputs(suite, seed)}

@@ -6,6 +6,7 @@ A run that tries several recipes has several candidates: the second one's is ``g
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
 
@@ -25,7 +26,7 @@ from tasks.workplace import Workplace
 def write_gate_page(place: Workplace, page: GatePage) -> Path:
     """Write what is known by now; returns the file. Raises InfrastructureError when the disk refuses."""
     path = page_path(place, page.release)
-    write_file(path, render(page).encode())
+    write_file(path, render(page, datetime.now(UTC)).encode())
     return path
 
 

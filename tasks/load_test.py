@@ -1,137 +1,152 @@
-"""Load test: asks running servers more and more, side by side, and watches whether they live through it."""
+"""Load test: asks running servers more and more, side by side, and starts anew what did not live through it.
+
+A server may be lost to the machine as well as to the load, and one loss does not tell which. So the same run
+is asked of a second server before anybody is judged by it.
+"""
 
 from __future__ import annotations
 
-import json
 import tempfile
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack, suppress
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
-from urllib.parse import urlsplit
 
-from eval_suites.load_report import LoadReport
-from eval_suites.load_result import Trial, read_trial
-from eval_suites.load_runs import CANDIDATE, WARM_UP, LoadRun, bench_arguments, patience, runs_of
+from eval_suites.load_report import Death, LoadReport
+from eval_suites.load_runs import (
+    CANDIDATE,
+    UNBATCHED,
+    LoadRun,
+    batching_runs,
+    patience,
+    runs_of,
+    warm_up,
+    without_load_of,
+)
 from eval_suites.load_spec import LoadSpec
-from fleet.readiness import answers
-from registry.errors import InfrastructureError
+from registry.errors import HeadgateError
 from tasks.engine_run import run_engine
-from tasks.machine import gpu_memory
-from tasks.process_table import group_members, held_memory
+from tasks.load_watch import Seen, ServerLost, Watch
+from tasks.progress import report
 from tasks.serving import Endpoint, Served, serving
 from tasks.workplace import Workplace
 
 ENGINE = "load_vllm_cpu"
-_ALIVE = 60.0  # seconds; a server that has just been asked too much may first have to end what it began
+
+Start = Callable[[str], Endpoint]
+"""Starts the server of a side, and answers when it does."""
 
 
 def measure_beside(
-    place: Workplace, candidate: Endpoint, others: Mapping[str, Served], load: LoadSpec
+    place: Workplace, candidate: Endpoint, served: Mapping[str, Served], load: LoadSpec
 ) -> LoadReport:
-    """The load test of a candidate that is being served, the servers of these other sides started for it."""
+    """The load test of a candidate that is being served, the servers of the other sides started for it.
+
+    ``served`` has all sides. The unbatched one comes last, when no other but the candidate is up.
+    """
     with ExitStack() as servers:
-        endpoints = {name: servers.enter_context(serving(place, served)) for name, served in others.items()}
-        return measure_load(place, {CANDIDATE: candidate, **endpoints}, load)
+
+        def start(side: str) -> Endpoint:
+            return servers.enter_context(serving(place, served[side]))
+
+        judged = [side for side in served if side != UNBATCHED]
+        endpoints = {side: candidate if side == CANDIDATE else start(side) for side in judged}
+        found = measure_load(place, endpoints, load, start)
+    if UNBATCHED not in served or found.deaths_of(CANDIDATE):
+        return found
+    try:
+        with serving(place, served[UNBATCHED]) as alone:
+            return with_batching(place, found, {CANDIDATE: candidate, UNBATCHED: alone}, load)
+    except HeadgateError as problem:  # nobody is judged by it
+        report("load", f"what batching gains cannot be shown: {problem}")
+        return found
 
 
-def measure_load(place: Workplace, endpoints: Mapping[str, Endpoint], load: LoadSpec) -> LoadReport:
-    """What all runs against these endpoints, by side, came to; the first server that is lost ends it.
+def measure_load(
+    place: Workplace, endpoints: Mapping[str, Endpoint], load: LoadSpec, start: Start
+) -> LoadReport:
+    """What all runs against these endpoints, by judged side, came to.
 
-    Raises InfrastructureError when the load generator itself fails, or is not understood.
+    It ends where a candidate was lost: what it would still bear could not make it pass. Raises
+    InfrastructureError when the load generator itself fails, or is not understood.
     """
     with place.stage("load", f"up to {3 * load.peak_requests_per_second:g} requests per second"):
-        watch = _Watch(Path(tempfile.mkdtemp(prefix="load-", dir=place.run.directory)), endpoints, load)
-        request = {
-            "runs": list(watch.orders()),
-            "results_dir": str(watch.folder),
-            "patience": patience(load),
-        }
-        timeout = (len(watch.runs) + 1) * patience(load)
-        with suppress(_ServerLost):
-            run_engine(ENGINE, request, place.run, timeout=timeout, stage="load", heard=watch.heard)
-        return LoadReport(tuple(watch.trials), watch.lost, watch.memory, watch.gpu_memory)
+        return _LoadTest(place, endpoints, load, start).to_the_end()
 
 
-class _ServerLost(Exception):
-    """Ends the load generator; what it means is for the judge."""
+def with_batching(
+    place: Workplace, found: LoadReport, endpoints: Mapping[str, Endpoint], load: LoadSpec
+) -> LoadReport:
+    """The report and what the same few requests take together and one at a time, unless either got stuck."""
+    seen = Seen()
+    _go(place, endpoints, load, batching_runs(load), seen)
+    return found if seen.deaths else replace(found, trials=(*found.trials, *seen.trials.values()))
 
 
-class _Watch:
-    """Listens to the load generator: reads each run's result and looks after the server that bore it."""
+class _LoadTest:
+    def __init__(
+        self, place: Workplace, endpoints: Mapping[str, Endpoint], load: LoadSpec, start: Start
+    ) -> None:
+        self._place, self._load, self._start = place, load, start
+        self._endpoints, self._seen = dict(endpoints), Seen()
 
-    def __init__(self, folder: Path, endpoints: Mapping[str, Endpoint], load: LoadSpec) -> None:
-        self.folder, self._endpoints, self._load = folder, endpoints, load
-        self.runs = {run.name: run for run in runs_of(load, list(endpoints))}
-        self.trials: list[Trial] = []
-        self.lost: dict[str, str] = {}
-        self.memory: dict[str, int] = {}
-        self.gpu_memory: dict[str, int] = {}
-        self._over = False
+    def to_the_end(self) -> LoadReport:
+        """Goes on with what is left after each server that was lost, until nothing is."""
+        runs = left = runs_of(self._load, list(self._endpoints))
+        while left:
+            left = self._asked(left)
+        seen = self._seen
+        trials = tuple(seen.trials[run.name] for run in runs if run.name in seen.trials)
+        return LoadReport(trials, tuple(seen.deaths), seen.memory, seen.gpu_memory)
 
-    def orders(self) -> Iterator[dict[str, Any]]:
-        """Each run as the engine is told."""
-        for name, run in self.runs.items():
-            endpoint = self._endpoints[run.side]
-            arguments = bench_arguments(
-                run, self._load, url=endpoint.base_url, model=endpoint.model, tokenizer=endpoint.folder
-            )
-            yield {"name": name, "arguments": arguments}
+    def _asked(self, runs: Iterable[LoadRun]) -> tuple[LoadRun, ...]:
+        """Asks run after run until a server is lost, and what follows from that; what is left to ask."""
+        watch = _go(self._place, self._endpoints, self._load, runs, self._seen)
+        for death in watch.lost:
+            lost = self._endpoints.pop(death.run.side)
+            if lost.server:
+                lost.server.end()  # one that hangs holds its memory
+        left = tuple(watch.left)
+        for death in watch.lost:
+            left = self._after(death.run, left)
+        return left
 
-    def heard(self, line: Mapping[str, Any]) -> None:
-        """One run is over. Where a server was lost, the others still bear that step, and then it ends."""
-        if "run" not in line or self._over:  # what was written before it was ended is still passed on
-            return
-        run = self.runs[str(line["run"])]
-        if line["ended"]:
-            self._take(run)
-        else:
-            self.lost[run.side] = f"had not answered everything {patience(self._load):g} s after {run.step}"
-        if self.lost and self._ends_step(run):
-            self._over = True
-            self._look_at(run, self._endpoints.keys() - self.lost.keys())
-            raise _ServerLost
+    def _after(self, lost: LoadRun, left: tuple[LoadRun, ...]) -> tuple[LoadRun, ...]:
+        """What is left once the run that was lost was asked of a second server, and borne or lost again."""
+        side = lost.side
+        if len(self._deaths(side)) == 1:
+            self._endpoints[side] = self._start(side)
+            for run in dict.fromkeys([warm_up(self._load, side), lost]):
+                if len(self._deaths(side)) == 1:  # one by one: whoever is looked after is asked nothing else
+                    self._asked([run])
+        deaths = self._deaths(side)
+        if self._deaths(CANDIDATE) or (len(deaths) > 1 and any(death.outside for death in deaths)):
+            return ()
+        if len(deaths) == 1:
+            return left
+        left = without_load_of(lost, left)
+        if not any(run.side == side for run in left):
+            return left
+        self._endpoints[side] = self._start(side)
+        return (warm_up(self._load, side), *left)
 
-    def _take(self, run: LoadRun) -> None:
-        trial = self._read(run)
-        if run.step != WARM_UP:
-            self.trials.append(trial)
-        self._look_at(run, [run.side])
-        self._weigh(run.side)
+    def _deaths(self, side: str) -> list[Death]:
+        return [death for death in self._seen.deaths if death.run.side == side]
 
-    def _ends_step(self, run: LoadRun) -> bool:
-        runs = list(self.runs.values())
-        after = runs[runs.index(run) + 1 :][:1]
-        return not any((other.step, other.repeat) == (run.step, run.repeat) for other in after)
 
-    def _look_at(self, run: LoadRun, sides: Collection[str]) -> None:
-        for side in sides:
-            if not self._answers(side):
-                self.lost[side] = f"stopped answering at {run.step}"
-
-    def _answers(self, side: str) -> bool:
-        endpoint = self._endpoints[side]
-        return answers(urlsplit(endpoint.base_url).port or 80, endpoint.model, timeout=_ALIVE)
-
-    def _weigh(self, side: str) -> None:
-        """What the server holds after a run: vLLM takes its cache at once and keeps what its steps needed."""
-        group = self._endpoints[side].group
-        if group is None:
-            return
-        members = group_members(group)
-        self.memory[side] = max(self.memory.get(side, 0), held_memory(members))
-        on_gpus = gpu_memory(members)
-        if on_gpus is not None:
-            self.gpu_memory[side] = max(self.gpu_memory.get(side, 0), on_gpus)
-
-    def _read(self, run: LoadRun) -> Trial:
-        path = self.folder / f"{run.name}.json"
-        try:
-            value = json.loads(path.read_text(encoding="utf-8"))
-            return read_trial(run, self._load.output_tokens, value)
-        except (OSError, ValueError) as problem:
-            raise InfrastructureError(
-                "the load generator's result cannot be read",
-                why=f"{path.name}: {problem}",
-                next_step="read load.log in the run's folder, and run the same command again",
-            ) from problem
+def _go(
+    place: Workplace,
+    endpoints: Mapping[str, Endpoint],
+    load: LoadSpec,
+    runs: Iterable[LoadRun],
+    seen: Seen,
+) -> Watch:
+    """These runs, until the last or until a server is lost; what they come to is added to ``seen``."""
+    folder = Path(tempfile.mkdtemp(prefix="load-", dir=place.run.directory))
+    watch = Watch(folder, dict(endpoints), load, runs, seen)
+    orders = list(watch.orders())
+    request = {"runs": orders, "results_dir": str(folder), "patience": patience(load)}
+    timeout = (len(orders) + 1) * patience(load)
+    with suppress(ServerLost):
+        run_engine(ENGINE, request, place.run, timeout=timeout, stage="load", heard=watch.heard)
+    return watch

@@ -49,6 +49,18 @@ def _free_memory() -> int:
     return free if limit == "max" else min(free, int(limit) - int(used))
 
 
+def out_of_memory_kills() -> int:
+    """How many processes the kernel has ended for lack of memory since it started; 0 where it does not tell.
+
+    Also those beyond a container's own limit, and in a container those of the whole machine.
+    """
+    try:
+        rows = Path("/proc/vmstat").read_text(encoding="ascii").splitlines()
+    except OSError:
+        return 0
+    return sum(int(row.split()[1]) for row in rows if row.startswith("oom_kill "))
+
+
 def gpu_memory(pids: Collection[int]) -> int | None:
     """Bytes of GPU memory that these processes hold together; None where the driver does not tell.
 

@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from eval_suites.cost import ItemCost
 from eval_suites.suite import EvalTask, Suite, load_suite, read_suite, suite_path
 from eval_suites.suite_code import check_code
 from eval_suites.suite_spec import NamedTask
@@ -49,7 +50,7 @@ def open_suite(
 
 def named_request(spec: NamedTask, folder: Path) -> dict[str, Any]:
     """What an engine is told of a task whose dataset is in this folder."""
-    asked = {"name", "lm_eval", "few_shot", "filter", "metric", "cluster"}
+    asked = {"name", "lm_eval", "few_shot", "filter", "metric", "higher_is_better", "cluster"}
     return {**spec.model_dump(include=asked), "folder": str(folder)}
 
 
@@ -91,6 +92,7 @@ def _held(
             said["items"],
             tuple(said["clusters"]),
             tuple(said["texts"]),
+            ItemCost(**said["cost"]),
         )
 
 

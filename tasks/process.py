@@ -23,11 +23,10 @@ from typing import TextIO
 from registry.errors import InfrastructureError, TimedOut
 from tasks.child_output import ChildOutput
 from tasks.interrupts import uninterrupted
-from tasks.process_table import group_is_alive
+from tasks.process_table import AFTER_KILL, end_group
 from tasks.run import current_run
 
 _POLL = 0.2  # seconds; how late an exception raised from another thread may be noticed
-_AFTER_KILL = 5.0  # seconds; only a process stuck in the kernel outlives SIGKILL longer
 
 
 class ProcessFailed(InfrastructureError):
@@ -78,8 +77,8 @@ def run_process(
 class BackgroundProcess:
     """A server that runs while its block does."""
 
-    def __init__(self, child: subprocess.Popen[bytes], output: ChildOutput) -> None:
-        self._child, self._output = child, output
+    def __init__(self, child: subprocess.Popen[bytes], output: ChildOutput, grace: float) -> None:
+        self._child, self._output, self._grace = child, output, grace
 
     @property
     def pid(self) -> int:
@@ -97,6 +96,10 @@ class BackgroundProcess:
     def tail(self) -> tuple[str, ...]:
         """The last lines it wrote, without secrets."""
         return tuple(self._output.tail)
+
+    def end(self) -> None:
+        """Its whole group is gone afterwards; what ``poll`` says stays."""
+        end_group(self.pid, self._grace)
 
 
 @contextmanager
@@ -117,7 +120,12 @@ def background_process(
     with _appending(log_file) as file:
         output = ChildOutput(environment, _unheard, file)
         with _running(argv, environment, cwd, output, grace) as child, _pumped(child, output):
-            yield BackgroundProcess(child, output)
+            yield BackgroundProcess(child, output, grace)
+
+
+def how_it_ended(code: int) -> str:
+    """An exit code, or the signal that a negative one is, as half a sentence."""
+    return f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
 
 
 def child_environment(env: Mapping[str, str] | None = None) -> dict[str, str]:
@@ -244,28 +252,10 @@ def _end(child: subprocess.Popen[bytes], grace: float) -> None:
     Must come before anything else collects it: until then its id, the group's, cannot be anyone else's.
     """
     try:
-        if _signal_group(child.pid, signal.SIGTERM):
-            _await_group_end(child.pid, grace)
-    finally:  # also on a second Ctrl-C
-        if _signal_group(child.pid, signal.SIGKILL):
-            _await_group_end(child.pid, _AFTER_KILL)
+        end_group(child.pid, grace)
+    finally:
         with suppress(subprocess.TimeoutExpired):
-            child.wait(_AFTER_KILL)
-
-
-def _signal_group(group: int, number: signal.Signals) -> bool:
-    """Signal all live members; whether there were any."""
-    if not group_is_alive(group):
-        return False
-    with suppress(ProcessLookupError, PermissionError):
-        os.killpg(group, number)
-    return True
-
-
-def _await_group_end(group: int, seconds: float) -> None:
-    deadline = time.monotonic() + seconds
-    while group_is_alive(group) and time.monotonic() < deadline:
-        time.sleep(0.05)
+            child.wait(AFTER_KILL)
 
 
 @contextmanager
@@ -279,12 +269,9 @@ def _appending(path: Path | None) -> Iterator[TextIO | None]:
 
 
 def _failure(argv: Sequence[str], code: int, output: ChildOutput, log_file: Path | None) -> ProcessFailed:
-    how = f"ended with exit code {code}"
-    if code < 0:
-        how = f"was ended by {signal.Signals(-code).name}"
     memory = "when nobody sent that, the machine ran out of memory; " if code == -signal.SIGKILL else ""
     return ProcessFailed(
-        f"`{output.command(argv)}` {how}",
+        f"`{output.command(argv)}` {how_it_ended(code)}",
         why=memory + output.last_lines(),
         next_step=_where(log_file),
         returncode=code,

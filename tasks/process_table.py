@@ -9,11 +9,16 @@ from __future__ import annotations
 import os
 import select
 import signal
+import time
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 _PROC = Path("/proc")
+
+AFTER_KILL = 5.0
+"""Seconds; only a process stuck in the kernel outlives SIGKILL longer."""
 
 
 @dataclass(frozen=True)
@@ -94,6 +99,34 @@ def processes() -> Iterator[ProcessEntry]:
 def group_is_alive(group: int) -> bool:
     """Whether any process of this group still runs."""
     return any(entry.group == group for entry in processes())
+
+
+def end_group(group: int, grace: float) -> None:
+    """End all members, by SIGTERM and after ``grace`` seconds by SIGKILL.
+
+    Its leader must not have been collected: until then the group's id cannot be anyone else's.
+    """
+    try:
+        if _signal_group(group, signal.SIGTERM):
+            _await_group_end(group, grace)
+    finally:  # also on a second Ctrl-C
+        if _signal_group(group, signal.SIGKILL):
+            _await_group_end(group, AFTER_KILL)
+
+
+def _signal_group(group: int, number: signal.Signals) -> bool:
+    """Signal all live members; whether there were any."""
+    if not group_is_alive(group):
+        return False
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(group, number)
+    return True
+
+
+def _await_group_end(group: int, seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while group_is_alive(group) and time.monotonic() < deadline:
+        time.sleep(0.05)
 
 
 def group_members(group: int) -> list[int]:

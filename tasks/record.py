@@ -17,17 +17,18 @@ from eval_suites.load_curves import curves_of
 from eval_suites.load_report import LoadReport
 from eval_suites.load_spec import LoadSpec
 from eval_suites.reviews import Reviews
-from eval_suites.sanity_layers import OTHER_TENSORS
 from eval_suites.suite import Suite
-from judging.verdict import FailureClass, Outcome, Verdict
+from judging.verdict import Outcome, Verdict
 from registry.alias_chain import check_mover
 from registry.counting import dated, misdated, newest_of, suite_of
 from registry.digest import Digest, canonical_json
-from registry.errors import GateFailed, HeadgateError, Inconclusive, InfrastructureError, UsageError
+from registry.errors import GateFailed, HeadgateError, InfrastructureError
 from registry.evidence import Evidence, list_evidence, record
 from registry.predicates import FIDELITY, LOAD, QUALITY, SANITY, SCAN, is_document
 from registry.version import ServeConfig
 from tasks.gate_page import write_gate_page
+from tasks.refusal import fidelity_mending, mending, refusal
+from tasks.review_sheet import sheet_path
 from tasks.scan import Scanned
 from tasks.summary import write_report
 from tasks.workplace import Workplace
@@ -51,17 +52,18 @@ def record_quality(
 ) -> GatePage:
     """Keep the gate's verdict, report and page; unless it passed, raises the error of its outcome.
 
-    ``first`` is what a person has to do before anything else, if there is something.
+    ``first`` is what a person has to do with the sheet of answers before anything else, if there is one.
     """
+    sheet = sheet_path(place) if first else None
     page = page.after(QUALITY, verdict)
     shown = write_gate_page(place, page)
-    text = to_markdown(suite, verdict, page.beside)
+    text = to_markdown(suite, verdict, page.beside, page.asked)
     write_report(place, "gate-report", f"{text}\nWith every flip: `{shown}`\n")
     beside = {"beside": [api.to_json() for api in page.beside]} if page.beside else {}
     facts = {"suite": suite.name, "suite_digest": str(suite.digest), "seed": seed, **reviews.facts, **beside}
     record_once(place, QUALITY, page.release, verdict, facts)
     if not verdict.passed:
-        raise _refusal("the quality gate", verdict, first or f"open {shown}")
+        raise refusal("the quality gate", verdict, first or f"open {shown}", shown, sheet)
     return page
 
 
@@ -80,7 +82,7 @@ def record_sanity(
     prompts = {"prompts": str(prompts_digest())} if asked else {}
     record_once(place, SANITY, page.release, verdict, {"source": str(source), **prompts})
     if not verdict.passed:
-        raise _refusal("the sanity gate", verdict, f"open {shown}; {_mending(verdict, quantized)}")
+        raise refusal("the sanity gate", verdict, f"open {shown}; {mending(verdict, quantized)}", shown)
     return page
 
 
@@ -97,15 +99,8 @@ def record_fidelity(
     facts = {"source": str(source), "texts": str(texts), "limits": asdict(limits)}
     record_once(place, FIDELITY, page.release, verdict, facts)
     if not verdict.passed:
-        raise _refusal("the fidelity gate", verdict, f"open {shown}; {_FIDELITY_NEXT[verdict.outcome]}")
+        raise refusal("the fidelity gate", verdict, f"open {shown}; {fidelity_mending(verdict)}", shown)
     return page
-
-
-_FIDELITY_NEXT = {
-    Outcome.FAIL: "another recipe or engine under quantize may do better",
-    Outcome.INCONCLUSIVE: "a larger suite has more texts; `fidelity: null` leaves it to the suite",
-    Outcome.ERROR: "mend what it names and run the same command again",
-}
 
 
 def record_load(
@@ -119,7 +114,7 @@ def record_load(
 ) -> GatePage:
     """Keep the load gate's verdict on a release, and what it was measured on; raises unless it passed.
 
-    ``beside`` is of the weights it was compared with.
+    ``beside`` is the release digest of what it was compared with, as that was served for it.
     """
     gpus = serve.tensor_parallel_size
     curves, notes = curves_of(load, load_report.summary(load, report)), load_report.notes(load, report, gpus)
@@ -131,12 +126,12 @@ def record_load(
     record_once(place, LOAD, page.release, verdict, facts)
     if not verdict.passed:
         peak = "the peak and its objectives are under load in the spec"
-        raise _refusal("the load gate", verdict, f"open {shown}; {peak}")
+        raise refusal("the load gate", verdict, f"open {shown}; {peak}", shown)
     return page
 
 
 def load_borne(place: Workplace, release: Digest, load: LoadSpec, beside: Digest | None) -> Evidence | None:
-    """The load gate's pass of this very load beside the same weights, while it holds; else None.
+    """The load gate's pass of this very load beside the same release, while it holds; else None.
 
     Hours of load are not asked again of a release that has proved to bear it.
     """
@@ -158,33 +153,6 @@ def show_borne(place: Workplace, page: GatePage, load: LoadSpec, borne: Evidence
     page = replace(page.after(LOAD, borne.verdict or Verdict.of([])), load=curves, load_notes=(note,))
     write_gate_page(place, page)
     return page
-
-
-def _mending(verdict: Verdict, quantized: bool) -> str:
-    """What may help against a sanity gate that did not pass, as half a sentence."""
-    if verdict.failure_class is FailureClass.CONFIG:
-        return "change in the spec what it names"
-    if not quantized:
-        return "no recipe was asked for: choose another model, or look at its serve section"
-    if any(f.name == OTHER_TENSORS and f.outcome is Outcome.FAIL for f in verdict.findings):
-        return "what is lost of other tensors no recipe brings back: take it out of the source"
-    return "another recipe or engine under quantize may do better"
-
-
-def _refusal(gate: str, verdict: Verdict, next_step: str) -> HeadgateError:
-    """The error of a gate that did not pass."""
-    said = f"{gate} said {verdict.outcome}; nothing was published"
-    return _kind(verdict)(said, why="; ".join(verdict.reasons()), next_step=next_step)
-
-
-def _kind(verdict: Verdict) -> type[HeadgateError]:
-    """Of a no and of an error it counts whose fault it is; who cannot tell blames nobody."""
-    if verdict.outcome is Outcome.INCONCLUSIVE:
-        return Inconclusive
-    if verdict.failure_class is FailureClass.CONFIG:
-        return UsageError
-    model = verdict.outcome is Outcome.FAIL or verdict.failure_class is FailureClass.MODEL
-    return GateFailed if model else InfrastructureError
 
 
 def record_scan(place: Workplace, release: Digest, scanned: Scanned) -> None:

@@ -81,7 +81,7 @@ class Respondent:
 
     def scores(self, suite: Suite, seed: int, enough: Callable[[EvalReport], bool]) -> EvalReport:
         """What it scored in the suite until that was ``enough``, which is asked after every look."""
-        inputs, plan = self._suite_inputs(suite, seed), plan_of(suite, seed)
+        inputs, plan = {**self._inputs, **suite_inputs(suite, seed)}, plan_of(suite, seed)
         kept = self._known("evaluate", QUALITY, inputs)
         known = EvalReport.from_json(kept["report"]) if kept else EvalReport({})
         if kept and (known.looks == len(plan.looks) or enough(known)):
@@ -104,10 +104,6 @@ class Respondent:
             "serve": self.served.serve.digest,
         }
 
-    def _suite_inputs(self, suite: Suite, seed: int) -> dict[str, Any]:
-        asked = {"suite": suite.digest, "seed": seed, "engine": engine_digest(ENGINE), "requests": REQUESTS}
-        return {**self._inputs, **asked}
-
     def _once(
         self, stage: str, kind: str, asked: Mapping[str, Any], ask: Callable[[], dict[str, Any]]
     ) -> dict[str, Any]:
@@ -125,6 +121,17 @@ class Respondent:
 
     def _tell(self, what: str) -> None:
         report("evaluate", f"{self.served.who}: {what}")
+
+
+def suite_inputs(suite: Suite, seed: int) -> dict[str, Any]:
+    """What scores depend on, whoever is asked: reports that differ in any of it do not compare."""
+    return {
+        "suite": suite.digest,
+        "seed": seed,
+        "plan": plan_of(suite, seed).digest,
+        "engine": engine_digest(ENGINE),
+        "requests": REQUESTS,
+    }
 
 
 def _is_old(result: Mapping[str, Any], limit: timedelta | None) -> bool:

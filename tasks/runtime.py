@@ -51,10 +51,8 @@ def runtime_of(place: Workplace, digest: Digest) -> Installed:
     """
     check_libnuma()
     # As it was left first: going back must need neither the package index nor the newest runtime.
-    with contextlib.suppress(OSError, HeadgateError):
-        known = _describe(place, Path(_record(place, digest).read_text(encoding="utf-8")))
-        if known.runtime.digest == digest:
-            return known
+    if left := runtime_left(place, digest):
+        return left
     current = install_runtime(place)
     if current.runtime.digest == digest:
         return current
@@ -63,6 +61,14 @@ def runtime_of(place: Workplace, digest: Digest) -> Installed:
         why=f"it was {digest.short}, installed is {current.runtime.digest.short}",
         next_step="`headgate regate` judges its weights on the new runtime, and makes a new version",
     )
+
+
+def runtime_left(place: Workplace, digest: Digest) -> Installed | None:
+    """The same, as the Headgate that made it has left it on this machine; None when it is gone or changed."""
+    with contextlib.suppress(OSError, HeadgateError):
+        known = _describe(place, Path(_record(place, digest).read_text(encoding="utf-8")))
+        return known if known.runtime.digest == digest else None
+    return None
 
 
 def check_libnuma() -> None:

@@ -42,12 +42,12 @@ class Served:
 
 @dataclass(frozen=True)
 class Endpoint:
-    """Where a server answers, by which model name, the folder of its tokenizer, and its process group."""
+    """Where a server answers, by which model name, the folder of its tokenizer, and its process if known."""
 
     base_url: str
     model: str
     folder: Path
-    group: int | None = None
+    server: BackgroundProcess | None = None
 
 
 def replica(place: Workplace, served: Served, revision: str) -> ReplicaSpec:
@@ -74,7 +74,7 @@ def serving(place: Workplace, served: Served) -> Iterator[Endpoint]:
     with background_process(spec.command(port), log_file=log_file) as server:
         _await_answer(server, port, spec.model, log_file)
         folder = place.unpacked(served.weights)
-        yield Endpoint(f"http://127.0.0.1:{port}", spec.model, folder, server.pid)
+        yield Endpoint(f"http://127.0.0.1:{port}", spec.model, folder, server)
 
 
 def _await_answer(server: BackgroundProcess, port: int, model: str, log_file: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 from urllib.parse import unquote
@@ -26,7 +27,7 @@ def anchored(uri: str, folder: Path) -> str:
     """The address with a path, which counts from ``folder``, made a ``file:///`` one; others as they are."""
     if scheme_of(uri) != "file" or uri.startswith("file:"):
         return uri
-    return (folder / uri).resolve().as_uri()
+    return Path(os.path.realpath(folder / uri)).as_uri()
 
 
 def folder_of(uri: str) -> Path:

@@ -19,8 +19,9 @@ from tasks.workplace import Workplace
 def write_report(place: Workplace, key: str, markdown: str) -> Path:
     """Keep Markdown as ``<key>.md`` in the run's folder and as the artifact ``key``; returns the file."""
     path = place.run.directory / f"{key}.md"
-    path.write_text(markdown, encoding="utf-8")
-    create_markdown_artifact(markdown, key=key)
+    text = markdown.encode(errors="backslashreplace").decode()  # a stranger's half of a character
+    path.write_text(text, encoding="utf-8")
+    create_markdown_artifact(text, key=key)
     return path
 
 

@@ -58,6 +58,7 @@ def test_the_quickstart_goes_the_whole_way_and_again_is_free(home: Home) -> None
     first, spent = headgate(home, "quickstart", "--port", port)
     assert first["versions"] == ["tiny-facts/1", "tiny-facts/2"]
     assert [r["name"] for r in first["rejected"]] == ["v3"]
+    assert "Failed" in Path(first["rejected"][0]["page"]).read_text()
     assert first["rollout"]["phase"] == "succeeded"
     assert first["rollout"]["weights"] == [5, 25, 50, 100]
     store, trust = DirStore(home.store), load_trust(home)

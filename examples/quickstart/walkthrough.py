@@ -137,7 +137,7 @@ def _rejected(spec: ReleaseSpec) -> dict[str, str]:
     try:
         release(spec)
     except GateFailed as refusal:
-        return {"name": "v3", "uri": spec.model.uri, "reason": refusal.why}
+        return {"name": "v3", "uri": spec.model.uri, "reason": refusal.why, **refusal.files}
     raise HeadgateError(
         "the quality gate let v3 pass, whose weights were damaged on purpose",
         next_step="report this: the gate, or the noise, does not do what it should",

@@ -81,8 +81,8 @@ class ChatApi:
     def _read(self, reply: bytes, model: str) -> str:
         try:
             value = json.loads(reply)
-            content = value["choices"][0]["message"]["content"] or ""
-            self.models.add(self._without_key(str(value.get("model") or model))[:_NAME])
+            content = _text(value["choices"][0]["message"]["content"])
+            self.models.add(self._without_key(_text(value.get("model")) or model)[:_NAME])
             return self._without_key(content)
         except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
             next_step = "check url: it ends before /chat/completions"
@@ -113,12 +113,12 @@ class ChatApi:
         if status == 200:
             return reply, None, 0.0
         if 300 <= status < 400:
-            why = f"to {self._without_key(said)[:_SHOWN]}, where neither prompts nor the key are sent"
+            why = f"it leads to {self._without_key(said)[:_SHOWN]}, where nothing is sent"
             raise self._error("config", "redirects", why, "if you trust that address, name it as url")
         if status not in _MAY_PASS:
             raise self._error("config", f"said {status}", self._reason(reply), _NEXT.get(status, _OTHERWISE))
         failure = self._error("infra", f"said {status}", self._reason(reply), _NEXT.get(status, _LATER))
-        return b"", failure, float(said) if said.isdigit() else 0.0
+        return b"", failure, float(said) if said.isdecimal() else 0.0
 
     def _post(self, body: bytes) -> Reply:
         host = self._url.hostname or ""
@@ -163,3 +163,11 @@ class ChatApi:
 
     def _without_key(self, text: str) -> str:
         return text.replace(self._key, "[redacted]") if self._key else text
+
+
+def _text(value: str | None) -> str:
+    """The text, empty for none; what no file can hold in it (half a character) is replaced.
+
+    Raises AttributeError for what is no text.
+    """
+    return "" if value is None else value.encode(errors="replace").decode()

@@ -154,7 +154,7 @@ class Asking:
             confirm_run_unsafe_code=True,  # allowed by the suite's digest, or not in the request
         )
         return [
-            sample_of(name, sample, self._named.get(name, {}).get("metric"))
+            sample_of(name, sample, self._named.get(name, {}).get("metric"), None if self._api else self._model)
             for name in look
             for sample in results["samples"][name]
             if self._named.get(name, {}).get("filter") in (None, sample["filter"])

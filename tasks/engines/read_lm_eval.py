@@ -7,8 +7,9 @@
 Request: ``tasks``, each with ``lm_eval``. Without ``folder`` in it nothing of a task runs, and the result has,
 in the same order, ``dataset`` and ``config`` (the hub's names), ``own_files`` (it chooses the repository's files
 itself) and ``code`` (each place at which the task runs Python). With ``folder``, and ``name``, ``few_shot``,
-``filter``, ``metric``, ``cluster``, the task is built over that dataset and the result has ``items``, ``docs`` (a
-digest of all of them), ``clusters``, and ``texts``: some prompts with their right answers.
+``filter``, ``metric``, ``higher_is_better``, ``cluster``, the task is built over that dataset and the result has
+``items``, ``docs`` (a digest of all of them), ``clusters``, ``texts``: some prompts with their right answers, and
+``cost``: what an item takes on average (``cost_of``).
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ from lm_eval_tasks import build, check_dataset, code_of, isolate, written
 PACKAGES = ("lm_eval", "datasets")
 _TEXT = 4096  # characters of a text
 _TEXTS = 400_000  # characters of all texts: twice what the fidelity gate asks
+_COUNTED = 200  # items, evenly spread; lm-eval needs seconds for the prompts of a thousand
+_ANSWER = 256  # tokens, where a task does not say how long one may be: its completions client's own
 
 
 def read(request: dict[str, Any]) -> dict[str, Any]:
@@ -57,11 +60,14 @@ def held(asked: dict[str, Any]) -> dict[str, Any]:
     task = build(asked)
     check_asked(task, asked)
     docs = list(task.eval_docs)
+    if not docs:
+        raise wrong(asked["lm_eval"], "has no items", "what it asks of the dataset is empty at that commit")
     return {
         "items": len(docs),
         "docs": digest_of(docs),
         "clusters": clusters_of(docs, asked),
         "texts": some(text_of(task, doc) for doc in docs),
+        "cost": cost_of(task, len(docs)),
     }
 
 
@@ -70,8 +76,7 @@ def check_asked(task: Any, asked: dict[str, Any]) -> None:
     filters, name = [each.name for each in task._filters], asked["lm_eval"]
     if task.OUTPUT_TYPE == "loglikelihood_rolling":
         raise wrong(name, "measures perplexity", "that has no score per item; the fidelity gate measures it")
-    if asked["metric"] not in task.higher_is_better():
-        raise wrong(name, f"has no metric {asked['metric']}", f"it has {', '.join(task.higher_is_better())}")
+    check_metric(task.higher_is_better(), asked)
     if asked["filter"] is None and len(filters) > 1:
         raise wrong(name, "has several filters", f"name one under `filter`: {', '.join(filters)}")
     if asked["filter"] not in (None, *filters):
@@ -79,6 +84,24 @@ def check_asked(task: Any, asked: dict[str, Any]) -> None:
     examples = len(task.sampler.df) if hasattr(task, "sampler") else 0
     if asked["few_shot"] and asked["few_shot"] >= examples:
         raise wrong(name, f"cannot show {asked['few_shot']} worked examples", f"there are {examples}")
+
+
+def check_metric(directions: dict[str, bool | None], asked: dict[str, Any]) -> None:
+    """Raises EngineError (config) for a metric the task has not, and for one whose direction the suite turns round.
+
+    Judged the wrong way round, what got worse would pass. Of some metrics lm-eval says no direction.
+    """
+    name, metric, says = asked["lm_eval"], asked["metric"], asked["higher_is_better"]
+    if metric not in directions:
+        raise wrong(name, f"has no metric {metric}", f"it has {', '.join(directions)}")
+    if directions[metric] not in (None, says):
+        better, taken = ("less", "more") if says else ("more", "less")
+        raise wrong(
+            name,
+            f"has a metric {metric} of which {better} is better",
+            f"the suite takes {taken} for better, so a model that got worse would pass",
+            f"write `higher_is_better: {str(not says).lower()}` in the task; `chance` and `floor` are scores still",
+        )
 
 
 def clusters_of(docs: list[dict[str, Any]], asked: dict[str, Any]) -> list[str]:
@@ -92,9 +115,9 @@ def clusters_of(docs: list[dict[str, Any]], asked: dict[str, Any]) -> list[str]:
     return [str(doc[field]) for doc in docs]
 
 
-def wrong(name: str, what: str, why: str) -> EngineError:
+def wrong(name: str, what: str, why: str, next_step: str = "correct the suite") -> EngineError:
     """The suite asks what the task has not."""
-    return EngineError("config", f"lm-eval's task {name} {what}", why=why, next_step="correct the suite")
+    return EngineError("config", f"lm-eval's task {name} {what}", why=why, next_step=next_step)
 
 
 def digest_of(docs: list[dict[str, Any]]) -> str:
@@ -119,6 +142,24 @@ def text_of(task: Any, doc: dict[str, Any]) -> str:
     if isinstance(answer, int) and answer < len(choices):
         answer = choices[answer]
     return f"{question}{task.config.target_delimiter}{answer}" if isinstance(answer, str) else question
+
+
+def cost_of(task: Any, items: int) -> dict[str, float]:
+    """What an item takes on average: requests, characters of their prompts, and tokens generated at most.
+
+    Of the requests that lm-eval builds, worked examples and all, before a chat template.
+    """
+    counted = sorted({number * items // _COUNTED for number in range(_COUNTED)})
+    task.set_fewshot_seed(0)
+    task.build_all_requests(samples=counted)
+    asked = [request.args for request in task.instances for _ in range(request.repeats)]
+    ranked = task.OUTPUT_TYPE != "generate_until"
+    answer = 1 if ranked else (task.config.generation_kwargs or {}).get("max_gen_toks", _ANSWER)
+    return {
+        "requests": len(asked) / len(counted),
+        "characters": sum(len(context) + (len(rest) if ranked else 0) for context, rest, *_ in asked) / len(counted),
+        "generated": answer * len(asked) / len(counted),
+    }
 
 
 def some(texts: Iterator[str]) -> list[str]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from cli.main import main
 from eval_suites.suite import find_suite, shipped_suites
@@ -64,6 +65,54 @@ def test_a_file_is_checked_by_its_path(capsys: pytest.CaptureFixture[str]) -> No
     assert {task["name"]: task["items"] for task in told["tasks"]} == {"capitals": 8, "sums": 6}
 
 
+def test_the_chance_to_pass_the_whole_suite_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    """Every task has to pass, so it is that of each one times that of the others."""
+    told = said(capsys, "suites", "check", str(EXAMPLE))
+    capitals, sums = (task["power"] for task in told["tasks"])
+    for whole, one, other in zip(told["all_tasks"], capitals, sums, strict=True):
+        assert whole == {"flips": one["flips"], "passes": pytest.approx(one["passes"] * other["passes"])}
+    assert main(["suites", "check", str(EXAMPLE)]) == 0
+    assert "all tasks" in capsys.readouterr().out
+    assert main(["suites", "check", "smoke"]) == 0
+    assert "all tasks" not in capsys.readouterr().out
+
+
+def clustered(folder: Path, clusters: int, size: int) -> str:
+    """A suite file with one task over so many clusters of this size."""
+    rows = [
+        {"q": f"Is {n} odd?", "c": ["no", "yes"], "a": n % 2, "p": n // size} for n in range(clusters * size)
+    ]
+    (folder / "rows.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    task = {"name": "odd", "dataset": "rows.jsonl", "kind": "choices", "prompt": "{{q}}", "choices": "c"}
+    task |= {"answer": "a", "metric": "acc", "chance": 0.5, "margin": 0.05, "cluster": "p"}
+    path = folder / "own.yaml"
+    path.write_text(yaml.safe_dump({"name": "own", "description": "Own.", "tasks": [task]}))
+    return str(path)
+
+
+@pytest.mark.parametrize(
+    ("clusters", "size", "warned"),
+    [
+        (400, 5, []),
+        (40, 5, ["odd has 40 clusters.", "worth 10 items, and its largest cluster has 5"]),
+        (60, 20, ["worth 60 items, and its largest cluster has 20"]),
+    ],
+)
+def test_few_or_large_clusters_are_warned_of(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], clusters: int, size: int, warned: list[str]
+) -> None:
+    """To programs and to people."""
+    suite = clustered(tmp_path, clusters, size)
+    (task,) = said(capsys, "suites", "check", suite)["tasks"]
+    assert task["clusters"] == {"count": clusters, "largest": size}
+    told = [warning for warning in task["warnings"] if "cluster" in warning]
+    assert len(told) == len(warned)
+    assert all(words in warning for words, warning in zip(warned, told, strict=True))
+    assert main(["suites", "check", suite]) == 0
+    shown = " ".join(capsys.readouterr().err.split())
+    assert all(warning in shown for warning in told)
+
+
 def test_a_suite_that_runs_code_is_checked_once_its_digest_is_allowed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -78,7 +127,7 @@ def test_a_suite_that_runs_code_is_checked_once_its_digest_is_allowed(
         digest = refusal.partition("add ")[2].partition(" to evaluate.allow_code")[0]
         assert "--allow-code" in refusal
         (task,) = said(capsys, "suites", "check", suite, "--allow-code", digest)["tasks"]
-    assert (task["name"], task["items"]) == ("arc", 12)
+    assert (task["name"], task["items"], task["cost"]["requests"]) == ("arc", 12, 48)
 
 
 @pytest.mark.parametrize(

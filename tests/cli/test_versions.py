@@ -81,7 +81,7 @@ def test_a_version_is_shown_with_its_history(home: Home, capsys: pytest.CaptureF
     value = told(capsys, "show", "tiny/1")
     assert value["version"]["name"] == "tiny"
     assert value["aliases"] == ["candidate"]
-    assert {node["title"]: node["mark"] for node in value["nodes"]}["quality"] == "pass"
+    assert {node["title"]: node["mark"] for node in value["nodes"]}["quality quick"] == "pass"
     assert {e["kind"] for e in value["evidence"]} >= {"quality", "scan", "rollout"}
     assert value["moves"][0]["why"] == "[/] released"
 

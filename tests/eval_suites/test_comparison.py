@@ -65,6 +65,7 @@ def test_a_floors_finding_says_how_far_it_is_known(choosing: Choosing) -> None:
     assert "in 600 items; too few items to place it on one side of the floor of 60.00 %" in floor.message
     (_, floor) = judged(suite, report(suite, first(600)), {}).findings
     assert floor.message.endswith("in 100 of 600 items; it is better than the floor of 60.00 %")
+    assert (floor.interval.upper, "and 100.00 %;" in floor.message) == (1.0, True)
 
 
 def test_a_broken_measurement_proves_no_score_below_the_floor(choosing: Choosing) -> None:
@@ -202,8 +203,8 @@ def test_graded_scores_that_truly_lose_the_margin_pass_at_most_with_alpha(size: 
     sums = differences.reshape(2000, -1, size).sum(axis=2)
     mean = (gained - lost) / n
     between = up_to_each_look(sums**2) - size * n * mean**2
-    spread = dispersion_of(between, lost + gained - n * mean**2, size)
-    tally = Tally(n=n, lost=lost, gained=gained, dispersion=spread)
+    spread = dispersion_of(between, lost + gained - n * mean**2)
+    tally = Tally(n=n, lost=lost, gained=gained, dispersion=spread, size=float(size))
     z = np.array(boundaries([(look + 1) / 10 for look in range(10)], 0.05))
     assert float((tally.z_below(0.03) > z).any(axis=1).mean()) <= 0.06
     assert float((tally.z_above(0.03) > z).any(axis=1).mean()) <= 0.06

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import os
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eval_suites.dataset import check_rows, read_rows, render
+from eval_suites.dataset import check_rows, read_dataset, read_rows, render
 from eval_suites.suite_spec import LocalTask
 from registry.errors import UsageError
 
@@ -53,6 +54,8 @@ def test_sound_rows_pass_with_fields_of_the_owner() -> None:
     [
         ({"q": None}, "item 2: field 'q' is no text or number"),
         ({"q": "12"}, "item 2: its prompt is a bare number"),
+        ({"q": ""}, "item 2: its prompt is blank"),
+        ({"q": " \0\u200b"}, "item 2: its prompt is blank"),
         ({"c": "blue"}, "item 2: its choices are not a list"),
         ({"c": ["blue"]}, "item 2: its choices are not a list"),
         ({"c": ["blue", ""]}, "item 2: its choices are not a list"),
@@ -122,31 +125,57 @@ def test_many_problems_are_cut_short() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("data", "said"),
     [
-        ("", "is empty"),
-        ('{"a": 1}\n{"a": \n', "line 2, is not JSON"),
-        ("[1]\n", "line 1, is not a JSON object"),
-        ('{"a": NaN}\n', "NaN is no JSON number"),
+        (b"", "is empty"),
+        (b'{"a": 1}\n{"a": \n', "line 2, is not JSON"),
+        (b"[1]\n", "line 1, is not a JSON object. it is [1]"),
+        (b'\xef\xbb\xbf{"a": 1}\n', "line 1, is not JSON. it begins with a byte order mark"),
+        (b'{"a": "\xfc"}\n', "it is not UTF-8 text"),
+        (b'{"a": NaN}\n', "it has the number NaN"),
+        (b'{"a": {"b": [-1e999]}}\n', "it has a number beyond all that 64 bits can hold"),
+        (b'{"a": [9223372036854775808]}\n', "it has the number 9223372036854775808, which 64 bits"),
+        (b'{"a": "z", "a": "y"}\n', "the key 'a' is given twice"),
+        (b'{"a": "\\ud800"}\n', "it has half a character"),
+        (b'{"a": ' + b"[" * 5000 + b"]" * 5000 + b"}\n", "it is nested more than 64 levels deep"),
     ],
 )
-def test_a_file_that_is_not_jsonl_is_refused(tmp_path: Path, text: str, said: str) -> None:
-    """With the line."""
-    path = tmp_path / "t.jsonl"
-    path.write_text(text)
+def test_rows_that_lm_eval_cannot_read_or_reads_otherwise_are_refused(data: bytes, said: str) -> None:
+    """With the line, and what to write instead."""
     with pytest.raises(UsageError) as caught:
-        read_rows(path)
+        read_rows(data, "t.jsonl")
     assert said in str(caught.value)
+    assert "t.jsonl" in str(caught.value)
+    assert "Next: write one JSON object per line" in str(caught.value)
 
 
-@given(st.lists(st.dictionaries(st.text(), st.text() | st.integers() | st.none()), min_size=1, max_size=5))
-def test_rows_are_read_as_written(
-    tmp_path_factory: pytest.TempPathFactory, rows: list[dict[str, Any]]
+@pytest.mark.parametrize(
+    ("make", "why"),
+    [
+        (lambda path: None, "No such file"),
+        (lambda path: path.mkdir(), "it is a folder"),
+        (lambda path: path.symlink_to(path), "Too many levels of symbolic links"),
+        (os.mkfifo, "it is a pipe or a device"),
+        (lambda path: path.symlink_to("/dev/zero"), "it is a pipe or a device"),
+    ],
+)
+def test_a_dataset_that_is_no_file_is_refused_at_once(
+    tmp_path: Path, make: Callable[[Path], object], why: str
 ) -> None:
+    """Nobody waits for a pipe."""
+    make(tmp_path / "t.jsonl")
+    with pytest.raises(UsageError, match=rf"t\.jsonl cannot be read\. {why}.*Next: give `dataset`"):
+        read_dataset(tmp_path / "t.jsonl")
+
+
+INTEGERS = st.integers(-(2**63), 2**63 - 1)
+
+
+@given(st.lists(st.dictionaries(st.text(), st.text() | INTEGERS | st.none()), min_size=1, max_size=5))
+def test_rows_are_read_as_written(rows: list[dict[str, Any]]) -> None:
     """Any text survives, line separators that are not newlines included."""
-    path = tmp_path_factory.mktemp("rows") / "t.jsonl"
-    path.write_text("\n".join(json.dumps(r, ensure_ascii=False) for r in rows) + "\n\n", encoding="utf-8")
-    assert list(read_rows(path)) == rows
+    text = "\n".join(json.dumps(r, ensure_ascii=False) for r in rows) + "\n\n"
+    assert list(read_rows(text.encode(), "t.jsonl")) == rows
 
 
 def test_a_prompt_shows_the_rows_text_as_it_is() -> None:

@@ -109,6 +109,17 @@ def test_kl_is_told_text_by_text_where_it_can_be() -> None:
     assert kl_by_text(said(0), said(0.3)[1:] + said(0.3)[:1]) == []
 
 
+def test_a_few_tokens_without_a_difference_are_no_certainty() -> None:
+    """So many agree by chance as well where one in a thousand differs; with more of them it is shown."""
+    verdict = judged(said(0), limits=replace(LIMITS, agreement=0.999))
+    assert outcomes(verdict) == ["pass", "inconclusive", "pass"]
+    found = finding(verdict, "agreement")
+    assert "same likeliest token: 100.00 %, between 99." in found.message
+    assert "and 100.00 %" in found.message
+    assert "too few texts" in found.message
+    assert judged(said(0), limits=replace(LIMITS, agreement=0.99)).passed
+
+
 def test_what_lies_at_the_limit_is_inconclusive() -> None:
     """Too few texts to tell, and no one is at fault."""
     seen = compare(said(0), said(0.6, seed=5))

@@ -14,21 +14,27 @@ from hypothesis import strategies as st
 from eval_suites.beside import Beside, TaskBeside
 from eval_suites.drift import Drift, Piece, drift_of
 from eval_suites.flips import flips_behind
-from eval_suites.gate_page import GatePage, render
+from eval_suites.gate_page import GatePage
+from eval_suites.gate_page import render as rendered
 from eval_suites.gate_page_curves import LoadCurves, LoadPoint, histogram_of
 from eval_suites.plan import plan_of
 from eval_suites.report import EvalReport
 from eval_suites.suite import Suite
 from eval_suites.texts import ItemText
+from judging.unit import Unit
 from judging.verdict import Interval, Outcome, Verdict
 from registry.digest import Digest
 from tests.simulators.evaluation import SEED, judged, report
 from tests.simulators.history import HOSTILE, finding
-from tests.simulators.pages import Page, check_self_contained, pictured
+from tests.simulators.pages import Page, check_self_contained, pictured, printed
 
 SANITY = Verdict.of([finding("layers", message="224 layers are what their recipe says")])
 ALL = {"choose": set(range(570)), "write": set(range(570))}
 RTL = "\u0645\u0631\u062d\u0628\u0627 \U0001f468\u200d\U0001f469\u200d\U0001f467 \u202e<b>"
+
+
+def render(page: GatePage) -> str:
+    return rendered(page, datetime(2026, 11, 3, tzinfo=UTC))
 
 
 def page_of(
@@ -40,9 +46,9 @@ def page_of(
     parts = ("release", "weights", "runtime", "serve", "suite")
     page = GatePage(
         name="tiny",
-        at=datetime(2026, 11, 3, tzinfo=UTC),
         judged={part: Digest.of_json(part) for part in parts},
         items={task.name: task.items for task in suite.tasks},
+        asked={task.name: task.items for task in suite.tasks},
         flips=tuple(flips_behind(suite, verdict, plan_of(suite, SEED), candidate, baselines)),
     )
     return page.after("sanity", SANITY).after("quality", verdict)
@@ -107,10 +113,38 @@ def test_a_load_that_decides_nothing_asks_for_more(pages: dict[str, GatePage]) -
     assert "longer or more runs would tell" in text
 
 
+def test_figures_are_told_in_their_unit(pages: dict[str, GatePage]) -> None:
+    """Bytes as GiB, a limit as what it limits; of older records as numbers, as nobody knows what they are."""
+    units = [
+        (Unit.BYTES, 1.79e7, 14e9),
+        (Unit.TIMES, 0.599, 3.0),
+        (Unit.SHARE, 0.0, 0.1),
+        (Unit.LOST, -0.01, 0.2),
+        (None, 56, 128),
+    ]
+    said = [finding("x", candidate=seen, bound=bound, unit=unit) for unit, seen, bound in units]
+    verdict = Verdict.from_json(Verdict.of(said).to_json())
+    assert verdict.findings == tuple(said)
+    html = render(pages["pass"].after("load", verdict))
+    for seen in (
+        "0.0167 GiB",
+        "13 GiB",
+        "0.599\u00d7",
+        "3\u00d7",
+        "0 %",
+        "10 %",
+        "1 % more",
+        "20 % less",
+        "56",
+        "128",
+    ):
+        assert f">{seen}</td>" in html
+
+
 def test_gates_that_were_not_asked_are_not_there(pages: dict[str, GatePage]) -> None:
     """And the one that ended it is named."""
     failed = Verdict.of([finding("weights", Outcome.FAIL, message="12 layers are zeros")])
-    page = GatePage(name="tiny", at=pages["pass"].at, judged=pages["pass"].judged).after("sanity", failed)
+    page = GatePage(name="tiny", judged=pages["pass"].judged).after("sanity", failed)
     text = " ".join(Page(render(page)).words)
     assert "The sanity gate found the candidate worse" in text
     assert "12 layers are zeros" in text
@@ -124,7 +158,7 @@ def test_every_difference_is_drawn_on_one_scale(pages: dict[str, GatePage]) -> N
     (failed, passed) = pages["fail"].gates["quality"].findings
     assert failed.interval
     assert failed.interval.lower < failed.interval.estimate < failed.interval.upper < -0.03
-    assert f"{failed.interval.samples} of 600 items" in text
+    assert f"{failed.interval.samples} of 600 items, 600 asked" in text
     assert passed.outcome is Outcome.PASS
     assert html.count('class="margin"') == 2
     assert {*map(str, pages["fail"].judged.values())} <= {*Page(html).values("title")}
@@ -231,6 +265,13 @@ def test_hostile_text_stays_text(pages: dict[str, GatePage]) -> None:
     assert not {"\x1b", "\u202e"} & {*html}
     assert "\u0645\u0631\u062d\u0628\u0627" in html
     assert any("<script" in words for words in Page(html).words)
+
+
+def test_what_is_folded_on_a_screen_is_printed(pages: dict[str, GatePage], tmp_path: Path) -> None:
+    """Findings and flips take as many sheets as if they were open."""
+    folded = render(with_text(pages["fail"], "Who was it?"))
+    sheets = printed(folded, tmp_path)
+    assert sheets == printed(folded.replace("<details", "<details open"), tmp_path) > 3
 
 
 @pytest.mark.parametrize(("name", "width", "dark"), [("fail", 400, True), ("pass", 1400, False)])

@@ -64,6 +64,14 @@ def test_every_other_answer_says_what_to_do(
     assert all(len(cells) == 8 for cells in table(text))
 
 
+def test_items_asked_are_told_beside_those_it_took(facts: Suite) -> None:
+    """A task that is decided is asked on while another one is not."""
+    verdict = judged(facts, report(facts, right(570, 570)), {"source": report(facts, right(570, 570))})
+    text = to_markdown(facts, verdict, asked={"choose": 300, "write": 200})
+    assert "Items asked: choose 300, write 200." in text
+    assert "Items asked" not in to_markdown(facts, verdict)
+
+
 def test_what_was_not_compared_leaves_its_cells_empty(facts: Suite) -> None:
     """Without a baseline there is no difference to show."""
     text = to_markdown(facts, judged(facts, report(facts, right(500, 500)), {}))

@@ -19,6 +19,7 @@ from eval_suites.suite import Suite, find_suite, load_suite
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "tests" / "fixtures" / "suites" / "example.yaml"
+FOLDER = Path("/run/tasks")
 ENGINE = ROOT / "tasks" / "engines" / "evaluate_lm_eval.py"
 
 CHOICES = """\
@@ -82,12 +83,12 @@ def suite() -> Suite:
 def rendered(suite: Suite, number: int) -> str:
     """The text of one of its tasks."""
     task = suite.tasks[number]
-    return render_tasks(suite)[f"{task.name}.yaml"]
+    return render_tasks(suite, FOLDER)[f"{task.name}.yaml"].decode()
 
 
 def test_a_choices_task_is_rendered_as_pinned(suite: Suite) -> None:
     """The whole text, so that a change of what is asked is seen in review."""
-    assert rendered(suite, 0) == CHOICES.replace("DATASET", str(suite.tasks[0].dataset))
+    assert rendered(suite, 0) == CHOICES.replace("DATASET", "/run/tasks/capitals.jsonl")
 
 
 def test_a_generate_task_decodes_one_line_greedily(suite: Suite) -> None:
@@ -115,12 +116,18 @@ def test_what_people_judge_is_written_to_its_end_and_not_scored() -> None:
     assert [given["metric"] for given in task["metric_list"]] == ["bypass"]
 
 
-def test_every_task_of_a_suite_gets_a_file(suite: Suite) -> None:
-    """Named after the task; the paths in it are absolute, for lm-eval reads them from anywhere."""
-    files = render_tasks(suite)
-    assert sorted(files) == ["capitals.yaml", "sums.yaml"]
-    for text in files.values():
-        assert Path(yaml.safe_load(text)["dataset_kwargs"]["data_files"]["test"]).is_file()
+def test_every_task_of_a_suite_gets_a_file_and_its_rows(suite: Suite) -> None:
+    """Named after the task; the rows are those that were read, byte by byte."""
+    files = render_tasks(suite, FOLDER)
+    assert sorted(files) == ["capitals.jsonl", "capitals.yaml", "sums.jsonl", "sums.yaml"]
+    for task in suite.tasks:
+        assert files[f"{task.name}.jsonl"] == task.dataset.read_bytes()
+
+
+def test_a_folder_may_have_any_name(suite: Suite) -> None:
+    """lm-eval takes a path for a pattern, in which brackets and stars stand for other letters."""
+    file = yaml.safe_load(render_tasks(suite, Path("/v[2]*"))["sums.yaml"])
+    assert file["dataset_kwargs"]["data_files"]["test"] == "/v[[]2][*]/sums.jsonl"
 
 
 def test_prompts_with_any_text_survive_the_rendering(suite: Suite) -> None:
@@ -135,16 +142,17 @@ def test_lm_eval_asks_and_scores_what_the_suite_says(suite: Suite, tmp_path: Pat
     """The real lm-eval, offline: prompts, continuations, worked examples, the filter and the scores."""
     shots = suite.tasks[0].spec.model_copy(update={"name": "shots", "few_shot": 7})
     tasks = (*suite.tasks, replace(suite.tasks[0], spec=shots))
-    said = ask_lm_eval(Suite(suite.spec, tasks), tmp_path)
+    (tmp_path / "v[2]*").mkdir()
+    said = ask_lm_eval(Suite(suite.spec, tasks), tmp_path / "v[2]*")
 
-    rows = read_rows(suite.tasks[0].dataset)
+    rows = read_rows(suite.tasks[0].rows, "capitals")
     asked = [[render(suite.tasks[0].spec, row), f" {choice}"] for row in rows for choice in row["choices"]]
     assert said["capitals"]["arguments"] == asked
     assert [score["acc"] for score in said["capitals"]["scores"]] == [
         float(row["answer"] == 0) for row in rows
     ]
 
-    sums = read_rows(suite.tasks[1].dataset)
+    sums = read_rows(suite.tasks[1].rows, "sums")
     assert [prompt for prompt, _ in said["sums"]["arguments"]] == [
         render(suite.tasks[1].spec, row) for row in sums
     ]
@@ -160,8 +168,8 @@ def test_lm_eval_asks_and_scores_what_the_suite_says(suite: Suite, tmp_path: Pat
 
 def ask_lm_eval(suite: Suite, folder: Path) -> dict[str, Any]:
     """What lm-eval makes of the rendered suite, in the evaluation engine's own environment."""
-    for name, text in render_tasks(suite).items():
-        (folder / name).write_text(text)
+    for name, content in render_tasks(suite, folder).items():
+        (folder / name).write_bytes(content)
     tool = uv.find_uv_bin()
     subprocess.run([tool, "sync", "--quiet", "--script", str(ENGINE)], check=True)
     find = [tool, "python", "find", "--script", str(ENGINE)]

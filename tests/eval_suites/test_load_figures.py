@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -39,6 +40,16 @@ def test_a_percentile_of_no_answers_is_beyond_every_bound() -> None:
     """It must not look like a quick answer."""
     assert percentile(np.array([]), 95) == math.inf
     assert percentile(np.array([0.1, 0.3]), 50) == pytest.approx(200)
+
+
+def test_requests_that_all_kept_their_objectives_missed_nothing() -> None:
+    """Nothing at all, whatever the run's length; and just the share that is allowed is no more than that."""
+    trial = report(Behaviour(turned_away={"1x": 0.1})).of("candidate", "1x")[0]
+    for duration in (0.1, 1 / 3, 20.149, 61.7):
+        assert figures_of(replace(trial, duration=duration), LOAD)["missed_rate"] == 1 - 0.9
+    whole = report(Behaviour()).of("candidate", "1x")[0]
+    for duration in (0.1, 1 / 3, 20.149, 61.7):
+        assert figures_of(replace(whole, duration=duration), LOAD)["missed_rate"] == 0
 
 
 def test_a_run_s_figures_add_up() -> None:

@@ -10,10 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from eval_suites.load_gate import judge_load
-from eval_suites.load_report import LoadReport
-from eval_suites.load_runs import AGAIN
+from eval_suites.load_report import Death, LoadReport
+from eval_suites.load_runs import AGAIN, batching_runs
+from judging.unit import Unit
 from judging.verdict import FailureClass, Finding, Outcome, Verdict
-from tests.simulators.load import LOAD, Behaviour, report
+from tests.simulators.load import LOAD, Behaviour, deaths, report
 
 GOOD = Behaviour()
 SLOW = Behaviour(ttft=lambda _step: 900.0)
@@ -111,6 +112,30 @@ def test_waiting_and_being_turned_away_at_three_times_the_peak_is_no_failure() -
     assert judged(queueing).passed
 
 
+def test_what_is_said_beside_the_baseline_is_of_the_same_repeat() -> None:
+    """Its figures belong to the limit beside them: none is of two medians, which may say something else."""
+    seen = report(GOOD, GOOD)
+    factors = {"candidate": (1.0, 10.0, 2.0), "source": (1.0, 4.0, 8.0)}
+    trials = [replace(t, tpot=np.full(t.tpot.size, factors[t.run.side][t.run.repeat])) for t in seen.trials]
+    found = findings(judge_load(LOAD, LoadReport(tuple(trials)), "source"))
+    ratio = found["1x/tpot_p95/ratio"]
+    assert (ratio.baseline, ratio.candidate, ratio.bound, ratio.unit) == (None, 1.0, 1.25, Unit.TIMES)
+    said = "tpot_p95 at 1x beside that of the source in the same repeat: 1 (0.25 to 2.5) times as much in"
+    assert ratio.message.startswith(said)
+    assert found["1x/tpot_p95"].unit is Unit.MILLISECONDS
+    assert (found["1x/errors"].unit, found["2x/goodput"].unit) == (Unit.SHARE, Unit.LOST)
+
+
+def test_more_goodput_is_no_negative_loss() -> None:
+    """A gain is told as one."""
+    slower = Behaviour(ttft=lambda step: 480.0 if step == "2x" else 100.0)
+    said = findings(judged(GOOD, slower))["2x/goodput"].message
+    assert "in the same repeat: of the 20 requests per second" in said
+    assert " % more)" in said
+    assert "-" not in said
+    assert "at most 20 % less is allowed" in said
+
+
 def test_being_turned_away_at_the_peak_is_a_failure() -> None:
     """The peak was declared to be borne."""
     found = bad(judged(Behaviour(turned_away={"1x": 0.1})))
@@ -166,18 +191,72 @@ def test_two_sides_that_answer_nothing_cannot_be_compared() -> None:
 @pytest.mark.parametrize(
     ("lost", "baseline", "expected"),
     [
-        ({"candidate"}, "source", (Outcome.FAIL, FailureClass.MODEL)),
-        ({"candidate"}, None, (Outcome.FAIL, FailureClass.CONFIG)),
-        ({"candidate", "source"}, "source", (Outcome.ERROR, FailureClass.INFRA)),
-        ({"source"}, "source", (Outcome.ERROR, FailureClass.INFRA)),
+        (deaths("candidate", 2), "source", (Outcome.FAIL, FailureClass.MODEL)),
+        (deaths("candidate", 2), None, (Outcome.FAIL, FailureClass.CONFIG)),
+        (deaths("candidate", 2) + deaths("source", 1), "source", (Outcome.FAIL, FailureClass.CONFIG)),
+        (deaths("candidate", 1), "source", (Outcome.INCONCLUSIVE, None)),
+        (deaths("candidate", 1), None, (Outcome.INCONCLUSIVE, None)),
+        (deaths("candidate", 2, outside=True), "source", (Outcome.ERROR, FailureClass.INFRA)),
+        (deaths("source", 2, outside=True), "source", (Outcome.ERROR, FailureClass.INFRA)),
     ],
 )
 def test_whose_fault_a_lost_server_is(
-    lost: set[str], baseline: str | None, expected: tuple[Outcome, FailureClass]
+    lost: tuple[Death, ...], baseline: str | None, expected: tuple[Outcome, FailureClass | None]
 ) -> None:
-    """The candidate's only while its baseline bears the same."""
-    seen = report(GOOD, GOOD, lost=dict.fromkeys(lost, "stopped answering at 3x"))
+    """The candidate's only when it is lost twice, of itself, while its baseline bears the same."""
+    seen = report(GOOD, GOOD, deaths=lost)
     assert bad(judge_load(LOAD, seen, baseline)) == {"alive": expected}
+
+
+def test_a_baseline_that_was_lost_once_and_bore_the_same_then_is_compared_with() -> None:
+    """All its runs are there."""
+    verdict = judge_load(LOAD, report(GOOD, GOOD, deaths=deaths("source", 1)), "source")
+    assert findings(verdict).keys() == findings(judged(GOOD)).keys()
+
+
+@pytest.mark.parametrize(
+    ("candidate", "expected"),
+    [
+        (GOOD, {}),
+        (Behaviour(broken={"3x": 0.05}), {"3x/broken": (Outcome.FAIL, FailureClass.CONFIG)}),
+        (
+            Behaviour(tpot=lambda _step: 40.0),
+            {"1x/tpot_p95/ratio": (Outcome.FAIL, FailureClass.MODEL)},
+        ),
+    ],
+)
+def test_a_baseline_that_does_not_bear_it_stands_in_nobody_s_way(
+    candidate: Behaviour, expected: dict[str, tuple[Outcome, FailureClass]]
+) -> None:
+    """Beyond what it bears the candidate is judged alone, and below it beside it as ever."""
+    seen = report(candidate, GOOD, deaths=deaths("source", 2))
+    kept = tuple(t for t in seen.trials if t.run.side == "candidate" or t.run.step in {"1x", "2x"})
+    verdict = judge_load(LOAD, replace(seen, trials=kept), "source")
+    assert bad(verdict) == expected
+    found = findings(verdict)
+    assert found["baseline"].message.startswith(
+        "the server of the source stopped answering at 3x; started anew, it stopped answering at 3x; where"
+    )
+    assert found["2x/goodput"].candidate is not None
+    assert found["3x/broken"].baseline is None
+    assert found["1x again/recovery"].baseline is None
+
+
+def test_the_model_s_own_fault_counts_before_what_nobody_keeps() -> None:
+    """An objective that its baseline breaks as well does not spare a slower candidate the next recipe."""
+    load = LOAD.model_copy(update={"tpot_p95_ms": 10.0})
+    verdict = judge_load(load, report(Behaviour(ttft=lambda _step: 300.0), GOOD, load=load), "source")
+    found = findings(verdict)
+    assert found["1x/tpot_p95"].failure_class is FailureClass.CONFIG
+    assert found["1x/ttft_p95/ratio"].failure_class is FailureClass.MODEL
+    assert verdict.failure_class is FailureClass.MODEL
+
+
+def test_a_slow_generator_beside_the_judged_runs_is_no_matter() -> None:
+    """What batching gains is judged by nobody."""
+    seen = report(GOOD, GOOD)
+    shown = [replace(seen.trials[0], run=run, offered=0.1) for run in batching_runs(LOAD)[1:]]
+    assert judge_load(LOAD, LoadReport((*seen.trials, *shown)), "source").passed
 
 
 def test_a_run_that_is_missing_is_an_error() -> None:

@@ -34,9 +34,7 @@ def judged(memory: int | None, serve: ServeConfig = SERVE, load: LoadSpec = LOAD
 
 
 def cache(config: dict[str, Any], serve: ServeConfig = SERVE) -> int:
-    need = need_of(LOAD, serve, config, WEIGHTS)
-    assert need
-    return need.cache
+    return need_of(LOAD, serve, config, WEIGHTS).cache
 
 
 def test_the_cache_is_what_vllm_says_it_is() -> None:
@@ -111,10 +109,70 @@ def test_an_accelerator_nobody_knows_is_an_error() -> None:
     assert "say load.gpu_memory_gib" in found.message
 
 
-def test_a_model_that_describes_itself_in_other_words_is_not_guessed_at() -> None:
-    """No finding on memory; that it bears the load is measured all the same."""
-    found = judge_memory(LOAD, SERVE, {"d_model": 4096}, WEIGHTS, 1 << 40)
-    assert [finding.name for finding in found] == ["length"]
+@pytest.mark.parametrize(
+    ("config", "per_token"),
+    [
+        ({"n_embd": 12288, "n_layer": 96, "n_head": 96, "vocab_size": 50257}, 4_718_592),
+        (
+            {"n_embd": 6144, "n_layer": 40, "n_head": 48, "multi_query": True, "vocab_size": 49152},
+            20_480,
+        ),
+        (
+            {
+                "hidden_size": 8192,
+                "num_hidden_layers": 60,
+                "num_attention_heads": 128,
+                "num_kv_heads": 8,
+                "multi_query": True,
+                "new_decoder_architecture": True,
+                "vocab_size": 65024,
+            },
+            122_880,
+        ),
+        (
+            {
+                "d_model": 7168,
+                "n_layers": 48,
+                "n_heads": 64,
+                "attn_config": {"kv_n_heads": 8},
+                "vocab_size": 1,
+            },
+            172_032,
+        ),
+        ({"text_config": LLAMA_8B, "vision_config": {"hidden_size": 1}}, 131_072),
+    ],
+    ids=["gpt2", "bigcode", "falcon", "mpt", "multimodal"],
+)
+def test_families_that_use_other_words_are_understood(config: dict[str, Any], per_token: int) -> None:
+    """GPT-2's, BigCode's with one head for all keys, Falcon's that ignores that, MPT's, and nested ones."""
+    assert cache(config) == 32 * 8192 * per_token
+
+
+ODD = {"d_model": 4096, "layer_types": ["sliding_attention"]}
+
+
+def test_a_model_that_nobody_understands_is_never_a_pass() -> None:
+    """It names what config.json does not say, and the key of the spec that says it instead."""
+    (_, found) = judge_memory(LOAD, SERVE, ODD, WEIGHTS, 1 << 40)
+    assert (found.outcome, found.failure_class) == (Outcome.INCONCLUSIVE, FailureClass.CONFIG)
+    assert "does not say num_hidden_layers, num_attention_heads, vocab_size, sliding_window" in found.message
+    told = LOAD.model_copy(update={"cache_bytes_per_token": 131_072})
+    (_, found) = judge_memory(told, SERVE, ODD, WEIGHTS, 1 << 40)
+    assert found.outcome is Outcome.PASS
+    assert "32 GiB of cache" in found.message
+
+
+def test_weights_that_do_not_fit_need_no_more_words() -> None:
+    """Their bytes are exact."""
+    (_, found) = judge_memory(LOAD, SERVE, ODD, 350 << 30, GPU_MEMORY["l4"])
+    assert (found.outcome, found.failure_class) == (Outcome.FAIL, FailureClass.CONFIG)
+    assert "350 GiB of weights alone" in found.message
+
+
+def test_what_the_spec_says_of_the_cache_counts_first() -> None:
+    """Also where config.json says something."""
+    told = LOAD.model_copy(update={"cache_bytes_per_token": 1024})
+    assert need_of(told, SERVE, LLAMA_8B, WEIGHTS).cache == 32 * 8192 * 1024
 
 
 @pytest.mark.parametrize(("tokens", "outcome"), [(7000, Outcome.PASS), (8064, Outcome.FAIL)])

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import groupby, pairwise
 from pathlib import Path
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eval_suites.load_runs import FACTORS, WARM_UP, bench_arguments, patience, runs_of
+from eval_suites.load_runs import (
+    FACTORS,
+    WARM_UP,
+    batching_runs,
+    bench_arguments,
+    patience,
+    runs_of,
+    without_load_of,
+)
 from eval_suites.load_spec import LoadSpec
 
 LOAD = LoadSpec(peak_requests_per_second=10, seconds=30)
@@ -34,15 +43,32 @@ def test_the_load_grows_to_three_times_the_peak_and_comes_back() -> None:
     assert [run.requests for run in runs[2:10:2]] == [300, 600, 900, 300]
 
 
-def test_what_is_served_one_at_a_time_is_asked_once() -> None:
-    """It is there to show what batching gains, and may be very slow."""
-    runs = runs_of(LOAD, ["candidate", "unbatched"])
-    assert [run.step for run in runs if run.side == "unbatched"] == [WARM_UP, "1x"]
-    assert runs[-1].side == "unbatched"
+def test_both_ways_of_serving_get_the_same_few_requests() -> None:
+    """Prompts that no server has seen before, and a warm-up for the new one."""
+    warm, together, alone = batching_runs(LOAD)
+    assert (warm.side, warm.step) == ("unbatched", WARM_UP)
+    assert (together.side, alone.side) == ("candidate", "unbatched")
+    assert replace(together, side=alone.side) == alone
+    assert alone.requests == 20
+    assert alone.seed not in {run.seed for run in runs_of(LOAD, ["candidate"])}
+
+
+def test_a_side_is_not_asked_again_what_it_was_lost_to() -> None:
+    """Nor more than that, nor whether it recovered; the other is asked everything."""
+    runs = runs_of(LOAD, ["candidate", "source"])
+    lost = next(run for run in runs if (run.side, run.step) == ("source", "3x"))
+    left = without_load_of(lost, runs)
+    assert {run.step for run in left if run.side == "source"} == {WARM_UP, "1x", "2x"}
+    assert [run for run in left if run.side == "candidate"] == list(runs_of(LOAD, ["candidate"]))
+    assert {run.side for run in without_load_of(replace(lost, step="1x again"), runs)} == {"candidate"}
 
 
 @given(
-    st.floats(0.01, 1000), st.floats(0.1, 600), st.integers(3, 9), st.sampled_from([1, 2]), st.integers(0, 99)
+    st.floats(0.001, 1000),
+    st.floats(0.1, 300),
+    st.integers(3, 9),
+    st.sampled_from([1, 2]),
+    st.integers(0, 99),
 )
 def test_no_two_runs_of_a_side_share_prompts(
     peak: float, seconds: float, repeats: int, sides: int, seed: int

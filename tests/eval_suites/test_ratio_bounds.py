@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eval_suites.ratio_bounds import _unskewed, bounds_by_text
+from eval_suites.ratio_bounds import _unskewed, bounds_by_text, share_bounds
 
 FIGURES = st.lists(st.floats(-5, 5), min_size=2, max_size=40)
 
@@ -61,6 +61,26 @@ def test_bounds_mirror(sums: list[float]) -> None:
     values, places = np.array(sums), np.ones(len(sums))
     bounds, mirrored = bounds_by_text(values, places, 0.05), bounds_by_text(-values, places, 0.05)
     assert (mirrored.lower, mirrored.upper) == pytest.approx((-bounds.upper, -bounds.lower), abs=1e-6)
+
+
+@given(st.integers(0, 400), st.integers(1, 400), st.floats(0.01, 0.2))
+def test_a_share_lies_between_its_bounds(count: int, more: int, alpha: float) -> None:
+    """Also where none or all were seen, and then not at a point."""
+    places = count + more
+    lower, upper = share_bounds(count, places, alpha)
+    assert -1e-9 <= lower <= count / places < upper <= 1
+    mirrored = share_bounds(more, places, alpha)
+    assert (1 - mirrored[1], 1 - mirrored[0]) == pytest.approx((lower, upper))
+
+
+@pytest.mark.parametrize(("share", "places"), [(0.002, 400), (0.01, 400), (0.002, 5000), (0.15, 400)])
+def test_a_share_is_beyond_a_bound_as_seldom_as_said(share: float, places: int) -> None:
+    """However little there was to see; a standard error of the rates is 0.15 %."""
+    counts = np.random.default_rng(6).binomial(places, share, 20_000)
+    known = {count: share_bounds(count, places, 0.05) for count in set(counts.tolist())}
+    lower, upper = np.array([known[count] for count in counts.tolist()]).T
+    assert (upper < share).mean() < 0.052
+    assert (lower > share).mean() < 0.055
 
 
 @given(st.floats(-3, 3), st.floats(-0.5, 0.5))

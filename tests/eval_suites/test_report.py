@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 
 from eval_suites.report import EvalReport, Item, Pairing, pair
 from eval_suites.suite import Suite, load_suite
-from registry.errors import InfrastructureError
 from tests.simulators.evaluation import engine_result
 
 EXAMPLE = Path(__file__).parents[1] / "fixtures" / "suites" / "example.yaml"
@@ -39,7 +38,7 @@ def test_an_engines_result_is_read_in_the_order_of_items(suite: Suite) -> None:
     """However the engine ordered its samples."""
     result = engine_result(suite, {"capitals": {0, 5}})
     result["samples"].reverse()
-    report = EvalReport.from_engine(result)
+    report = EvalReport.from_json(result)
     assert [item.value for item in report.items["capitals"]] == [1, 0, 0, 0, 0, 1, 0, 0]
     assert [item.value for item in report.of("sums", (5, 0))] == [0, 0]
     assert report.of("unknown", (0,)) == ()
@@ -48,7 +47,7 @@ def test_an_engines_result_is_read_in_the_order_of_items(suite: Suite) -> None:
 
 def test_a_report_survives_json(suite: Suite) -> None:
     """Strict JSON, and the same value back."""
-    report = EvalReport.from_engine(engine_result(suite, {"sums": {1}}))
+    report = EvalReport.from_json(engine_result(suite, {"sums": {1}}))
     text = json.dumps(report.to_json(), allow_nan=False)
     assert EvalReport.from_json(json.loads(text)) == report
 
@@ -56,7 +55,7 @@ def test_a_report_survives_json(suite: Suite) -> None:
 @pytest.mark.parametrize("value", [math.nan, math.inf, None])
 def test_a_score_that_is_no_number_is_kept_as_such(value: float | None) -> None:
     """JSON has no NaN; a report must carry the fact to the gate all the same."""
-    report = EvalReport.from_engine({"samples": [{**SAMPLE, "value": value}], "looks": 1})
+    report = EvalReport.from_json({"samples": [{**SAMPLE, "value": value}], "looks": 1})
     written = json.loads(json.dumps(report.to_json(), allow_nan=False))
     assert written["samples"][0]["value"] is None
     assert math.isnan(EvalReport.from_json(written).items["t"][0].value)
@@ -67,15 +66,45 @@ def test_a_score_that_is_no_number_is_kept_as_such(value: float | None) -> None:
     [
         {},
         {"samples": [], "looks": None},
-        {"samples": [{**SAMPLE, "value": "good"}], "looks": 1},
+        {"samples": [], "looks": 1.5},
+        {"samples": {}, "looks": 1},
+        {"samples": "", "looks": 1},
         {"samples": [{"task": "t"}], "looks": 1},
         {"samples": [SAMPLE, SAMPLE], "looks": 1},
     ],
 )
-def test_a_result_of_another_form_is_an_infrastructure_error(result: dict[str, Any]) -> None:
-    """An item scored twice included: one paragraph, no traceback."""
-    with pytest.raises(InfrastructureError, match="the evaluation engine's result cannot be read"):
-        EvalReport.from_engine(result)
+def test_a_result_of_another_form_is_refused(result: dict[str, Any]) -> None:
+    """An item scored twice included."""
+    with pytest.raises((KeyError, TypeError, ValueError)):
+        EvalReport.from_json(result)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        *({"value": value} for value in ("good", "1.0", True, [1.0], 10**400)),
+        *({"doc_id": number} for number in (101.5, 3.0, "3", True, None, -1)),
+        *({name: text} for name in ("task", "doc_hash", "prompt_hash") for text in (None, "", 5)),
+        *({"said": said} for said in (5, ["yes"], True)),
+    ],
+)
+def test_nothing_is_read_into_an_item(wrong: dict[str, Any]) -> None:
+    """A hash that is null on both sides would pair prompts that nobody compared."""
+    with pytest.raises((TypeError, ValueError, OverflowError)):
+        EvalReport.from_json({"samples": [{**SAMPLE, **wrong}], "looks": 1})
+
+
+def test_what_nobody_asked_is_no_item() -> None:
+    """Nor is an answer for people where they judge nothing, or a score where they do."""
+    found = EvalReport({"t": (Item(3, "d", "p", 1),)}, 1)
+    found.check_asked({"t": (1, 3)}, set())
+    for asked, by_people in (({"t": (1, 2)}, set()), ({"u": (3,)}, set()), ({"t": (3,)}, {"t"})):
+        with pytest.raises(ValueError, match="item 3 of task t"):
+            found.check_asked(asked, by_people)
+    told = EvalReport({"t": (Item(3, "d", "p", math.nan, "yes"),)}, 1)
+    told.check_asked({"t": (3,)}, {"t"})
+    with pytest.raises(ValueError, match="item 3 of task t is not for people"):
+        told.check_asked({"t": (3,)}, set())
 
 
 def test_items_pair_on_row_and_prompt() -> None:

@@ -90,11 +90,21 @@ def test_a_line_that_is_no_review_is_named(suite: Suite, tmp_path: Path, wrong: 
 
 
 def test_reviews_for_a_suite_that_asks_nobody_are_a_mistake(tmp_path: Path) -> None:
-    """So is a file that is not there."""
-    with pytest.raises(UsageError, match="the suite smoke has no task with `metric: verdict`"):
-        read_reviews(written(tmp_path, line()), find_suite("smoke"))
+    """Though the file be empty; so is one that is not there."""
+    for lines in ([], [line(verdict=None)], [line()]):
+        with pytest.raises(UsageError, match="the suite smoke has no task that people judge"):
+            read_reviews(written(tmp_path, *lines), find_suite("smoke"))
     with pytest.raises(UsageError, match=r"gone\.jsonl cannot be read"):
-        read_reviews(str(tmp_path / "gone.jsonl"), find_suite("smoke"))
+        read_reviews(str(tmp_path / "gone.jsonl"), reviewed_suite(tmp_path))
+
+
+@pytest.mark.parametrize(("one", "other"), [(None, ""), ("", " \t"), ("Ada", " Ada\n")])
+def test_a_reviewer_is_one_person_however_it_is_spaced(
+    suite: Suite, tmp_path: Path, one: str | None, other: str
+) -> None:
+    """And a blank name is none: one person's two judgements are no mean of two people's."""
+    with pytest.raises(UsageError, match="lines 1 and 2, are of the same answer by the same reviewer"):
+        read_reviews(written(tmp_path, line(reviewer=one), line(reviewer=other, verdict="bad")), suite)
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=50)
@@ -109,7 +119,7 @@ def test_scores_are_between_those_of_their_reviewers(
     for (prompt, answer, reviewer), score in given_.items():
         key = judged(ReviewMetric.VERDICT, prompt, answer)
         by_answer.setdefault(key, []).append(score)
-        seen.add((key, reviewer))
+        seen.add((key, reviewer.strip()))
     name = written(tmp_path, *lines)
     if len(seen) < len(given_):
         with pytest.raises(UsageError, match="by the same reviewer"):

@@ -92,8 +92,9 @@ def test_what_the_source_does_as_well_is_no_harm(kind: str) -> None:
 def test_loops_of_the_source_are_told() -> None:
     """The pass says how many there were on both sides."""
     verdict = judge_answers(answers("looping"), answers("looping", 20))
-    message = next(f.message for f in verdict.findings if f.name == "repetition")
+    message, bound = next((f.message, f.bound) for f in verdict.findings if f.name == "repetition")
     assert message == "endless repetition: 24 of 24 answers, and 20 of the source; 25 % more are allowed"
+    assert bound == 20 + 24 / 4
 
 
 def test_a_source_with_nan_of_its_own_proves_nothing() -> None:

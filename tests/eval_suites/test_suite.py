@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 from collections.abc import Callable
@@ -12,6 +13,8 @@ from typing import Any
 import pytest
 import yaml
 
+from eval_suites.lm_eval_task import render_tasks
+from eval_suites.probe_texts import probe_texts
 from eval_suites.suite import (
     SHIPPED,
     EvalTask,
@@ -139,7 +142,17 @@ def test_an_unknown_name_lists_what_exists() -> None:
         (lambda s: s.update(alhpa=0.1), "alhpa: unknown key; did you mean 'alpha'?"),
         (lambda s: s["tasks"][0].update(margn=0.1), "tasks[0].margn: unknown key; did you mean 'margin'?"),
         (lambda s: s["tasks"][1].update(kind="generat"), "tasks[1].kind: "),
-        (lambda s: s["tasks"][0].update(margin=0), "tasks[0].margin: input should be greater than 0"),
+        (lambda s: s["tasks"][0].update(margin=0), "tasks[0].margin: input should be greater than or equal"),
+        (lambda s: s["tasks"][0].update(margin=1e-160), "tasks[0].margin: input should be greater than or"),
+        (lambda s: s["tasks"][0].update(strict_margin=1e-160), "tasks[0].strict_margin: input should be gr"),
+        (lambda s: s["tasks"][0].update(margin="0.05"), "tasks[0].margin: input should be a valid number"),
+        (lambda s: s["tasks"][0].update(max_samples=True), "tasks[0].max_samples: input should be a valid"),
+        (lambda s: s.update(alpha=1e-16), "alpha: input should be greater than or equal to"),
+        (lambda s: s.update(alpha="0.05"), "alpha: input should be a valid number, not '0.05'"),
+        (
+            lambda s: s["tasks"][0].update(chance=0.96, margin=0.05),
+            "tasks[0]: `margin` 0.05 is all there is to lose above `chance: 0.96`",
+        ),
         (lambda s: s["tasks"][0].update(margin=float("nan")), "tasks[0].margin: input should be a finite"),
         (lambda s: s["tasks"][0].update(metric="exact_match"), "tasks[0]: `kind: choices` is measured by"),
         (lambda s: s["tasks"][0].update(strict_margin=0.03), "tasks[0]: `strict_margin` has to be smaller"),
@@ -161,6 +174,7 @@ def test_an_unknown_name_lists_what_exists() -> None:
         (lambda s: s["tasks"][0].update(prompt="Capital?"), "tasks[0].prompt: names no field"),
         (lambda s: s["tasks"][0].update(prompt="{{question}} "), "tasks[0].prompt: ends in white space"),
         (lambda s: s["tasks"][0].update(prompt="{{question|upper}}"), "not '{{': a suite carries no code"),
+        (lambda s: s["tasks"][0].update(prompt="{{{question}}}"), "not '{{': a suite carries no code"),
         (lambda s: s["tasks"][0].update(prompt="{{question}}{% x %}"), "not '{%': a suite carries no code"),
         (
             lambda s: s["tasks"][0].update(prompt="{{question.__class__}}"),
@@ -260,6 +274,24 @@ def test_a_suite_is_a_value(folder: Path) -> None:
     suites: list[Suite] = [load_suite(EXAMPLES / "example.yaml"), load_suite(folder / "example.yaml")]
     assert len({suite.digest for suite in suites}) == 1
     assert SHIPPED.name == "eval_suites"
+
+
+def test_one_cluster_is_refused(folder: Path) -> None:
+    """What fails together cannot be told from one of them."""
+    with (folder / "sums.jsonl").open() as lines:
+        rows = [{**json.loads(line), "page": 7} for line in lines]
+    (folder / "sums.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    path = edited(folder, lambda s: s["tasks"][1].update(cluster="page"))
+    assert "all items of the task 'sums' are of one cluster" in refusal(path)
+
+
+def test_what_is_asked_is_what_was_read(folder: Path) -> None:
+    """Whatever becomes of the file: the digest is of the rows that are asked, and of those compared on."""
+    suite, texts = load_suite(folder / "example.yaml"), probe_texts(load_suite(folder / "example.yaml"), 0)
+    read = (folder / "sums.jsonl").read_bytes()
+    (folder / "sums.jsonl").write_text('{"question": "Other?", "answer": "Yes"}\n')
+    assert render_tasks(suite, folder)["sums.jsonl"] == read
+    assert probe_texts(suite, 0) == texts
 
 
 def test_max_samples_has_room_for_a_whole_cluster(folder: Path) -> None:

@@ -9,11 +9,16 @@ from typing import Any
 import httpx
 import pytest
 import yaml
+from prefect import flow
 from prefect.blocks.system import Secret
 
 from registry.evidence import list_evidence
+from registry.home import Home
 from registry.key_ring import load_trust
 from registry.publish import get_version
+from tasks.run import open_run
+from tasks.summary import write_report
+from tasks.workplace import Workplace
 from tests.simulators.chat import Chat, Messages, serving_chat
 from tests.simulators.project import Project, failed, released
 
@@ -97,7 +102,10 @@ def test_a_release_is_shown_beside_an_api(place: Project, chat: Chat) -> None:
     ("fault", "said"),
     [
         ((401, {}), "said 401. no, Bearer [redacted]."),
-        ((302, {"Location": "https://elsewhere.example"}), "redirects. to https://elsewhere.example"),
+        (
+            (302, {"Location": "https://elsewhere.example"}),
+            "redirects. it leads to https://elsewhere.example",
+        ),
     ],
 )
 def test_an_api_that_refuses_is_a_note(
@@ -137,6 +145,26 @@ def test_what_was_answered_before_it_refused_is_kept(place: Project, chat: Chat)
         result = released(place, **beside(url))
         assert len(chat.asked) == ITEMS - 120
         assert facts(place, result["version"])[0]["tasks"][0]["score"]["samples"] == ITEMS
+
+
+def test_a_name_that_no_file_can_hold_ends_no_release(place: Project, chat: Chat) -> None:
+    """Half a character: it is replaced where it comes in."""
+    chat.name = "big\ud800"
+    with serving_chat(chat) as url:
+        result = released(place, **beside(url))
+    assert facts(place, result["version"])[0]["models"] == ["big?"]
+
+
+@pytest.mark.usefixtures("prefect_api")
+def test_a_summary_is_written_whatever_is_in_it(tmp_path: Path) -> None:
+    """What no file can hold is spelt out."""
+
+    @flow
+    def writes() -> str:
+        with open_run(Home(tmp_path), "run") as run:
+            return write_report(Workplace(run.home, {}, run), "gate-report", "half: \ud800\n").read_text()
+
+    assert writes() == "half: \\ud800\n"
 
 
 def test_a_candidate_that_fails_costs_nothing(place: Project, chat: Chat) -> None:

@@ -31,7 +31,7 @@ def test_another_template_than_what_is_live_has_is_the_specs_to_mend(place: Proj
     released(place, serve=chat(place, PLAIN), rollout={"auto": True})
     code, error = failed(place, serve=chat(place, PIRATE))
     assert (code, error["kind"]) == (2, "UsageError")
-    assert "serve.chat_template has to be that of production" in error["why"]
+    assert "serve.chat_template and serve.max_model_len have to be those of production" in error["why"]
     assert "from production to candidate: <|system|>Be[- kind-]{+ a pirate+}.<|user|>What" in error["why"]
     page = Path(error["next"].removeprefix("open ")).read_text()
     assert "Be<del> kind</del><ins> a pirate</ins>.&lt;|user|&gt;What is it?" in page

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -102,18 +101,19 @@ def test_only_the_model_s_own_fault_rejects_it(tmp_path: Path) -> None:
     def ends(outcome: Outcome, failure: FailureClass | None) -> None:
         verdict = Verdict.of([Finding(name="x", outcome=outcome, message="because", failure_class=failure)])
         release = Digest.of_json([outcome, failure])
-        page = GatePage(name="tiny", at=datetime.now(UTC), judged={"release": release})
+        page = GatePage(name="tiny", judged={"release": release})
         with open_run(Home(tmp_path), "run") as run:
             record_fidelity(Workplace(run.home, {}, run), page, release, release, Limits(), verdict)
 
-    for outcome, failure, kind in (
-        (Outcome.FAIL, FailureClass.MODEL, GateFailed),
-        (Outcome.ERROR, FailureClass.MODEL, GateFailed),
-        (Outcome.ERROR, FailureClass.CONFIG, UsageError),
-        (Outcome.INCONCLUSIVE, None, Inconclusive),
+    for outcome, failure, kind, then in (
+        (Outcome.FAIL, FailureClass.MODEL, GateFailed, "another recipe or engine"),
+        (Outcome.ERROR, FailureClass.MODEL, GateFailed, "another recipe or engine"),
+        (Outcome.ERROR, FailureClass.CONFIG, UsageError, "mend what it names"),
+        (Outcome.INCONCLUSIVE, None, Inconclusive, "a larger suite"),
     ):
-        with pytest.raises(kind, match="because"):
+        with pytest.raises(kind, match="because") as told:
             ends(outcome, failure)
+        assert then in told.value.next_step
 
 
 def test_after_a_crash_before_the_suite_no_text_is_asked_again(place: Project) -> None:

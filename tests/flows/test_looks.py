@@ -2,27 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import os
+import shutil
 import signal
-from pathlib import Path
-from typing import Any
 
+import pytest
+
+from eval_suites import plan
 from registry.evidence import Evidence, list_evidence
 from registry.key_ring import load_trust
 from registry.publish import get_version
-from tests.simulators.project import Project, released, until
-
-
-def asked(place: Project) -> list[tuple[str, int, int]]:
-    """Per evaluation of the newest run: the model, how many looks it was to be asked, and how many it was."""
-    newest = max(place.home.runs.iterdir())
-    found = []
-    for path in sorted(newest.glob("evaluate_lm_eval-*/request.json"), key=lambda p: p.stat().st_mtime):
-        request: dict[str, Any] = json.loads(path.read_text())
-        looks = list(Path(request["looks_dir"]).glob("*.json"))
-        found.append((request["model"], len(request["looks"]), len(looks)))
-    return found
+from tests.simulators.project import ENGINES, Project, asked, released, until
 
 
 def evidence(place: Project, reference: str) -> Evidence:
@@ -69,6 +59,25 @@ def test_production_is_asked_the_rest_when_a_candidate_takes_longer(place: Proje
     against_source, against_production = quality(place, version)
     assert "in 120 of 240 items" in against_source
     assert "in 240 items" in against_production
+
+
+@pytest.mark.parametrize("part", ["evaluator", "plan"])
+def test_what_production_scored_counts_only_if_the_same_would_be_asked_today(
+    place: Project, part: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another evaluator scores every model lower, and another plan looks at other items: it is asked anew."""
+    place = place.with_engines(place.other_engines()).together()
+    shutil.copy(ENGINES.parent / "engine.py", place.folder)
+    place.push()
+    released(place, rollout={"auto": True})
+    place.push(evaluate_seconds=1)
+    if part == "evaluator":
+        engine = place.engines / "evaluate_lm_eval.py"
+        engine.write_text(engine.read_text().replace("accuracy = ", "accuracy = -0.3 + "))
+    else:
+        monkeypatch.setattr(plan, "FEWEST_ITEMS", 80)
+    released(place)
+    assert [model for model, _, _ in asked(place)] == ["source", "production", "candidate"]
 
 
 def test_the_strict_profile_judges_by_half_the_margin(place: Project) -> None:

@@ -18,7 +18,7 @@ from registry.evidence import evidence_about
 from registry.key_ring import load_trust
 from registry.manifests import load_manifest
 from registry.publish import get_version, list_versions
-from tests.simulators.project import ENGINES, Project, released
+from tests.simulators.project import ENGINES, Project, asked, released
 
 
 @pytest.fixture
@@ -32,6 +32,15 @@ def place(place: Project) -> Project:
 def upgrade(place: Project, lost: float) -> None:
     """Another runtime, that costs so much accuracy."""
     (place.engines / "upgrade.json").write_text(json.dumps({"lost": lost}))
+
+
+def keep_runtime(place: Project) -> None:
+    """The runtime of before an upgrade is left on this machine."""
+    (record,) = (place.home.cache / "runtimes").iterdir()
+    before = place.folder / "python-before"
+    before.write_text(f'#!/bin/sh\nBEFORE_UPGRADE=1 exec {record.read_text()} "$@"\n')
+    before.chmod(0o755)
+    record.write_text(str(before))
 
 
 def regate(place: Project, version: str, *arguments: str) -> tuple[int, dict[str, Any]]:
@@ -71,8 +80,9 @@ def test_the_same_weights_on_another_runtime_are_a_new_version_once(place: Proje
     assert new.runtime != old.runtime
     kinds = {e.kind for e in evidence_about(place.store, new, load_trust(place.home))}
     assert {"fetch", "quantize", "sanity", "quality", "scan", "release"} <= kinds
-    for version in ("tiny/1", "tiny/2"):
-        code, again = regate(place, version, *by_spec(place))
+    keyed = {"name": "api", "url": "https://api.example/v1", "model": "big", "key_env": "UNSET_API_KEY"}
+    for version, apis in (("tiny/1", []), ("tiny/2", [keyed])):  # none is asked, so no key is missing
+        code, again = regate(place, version, *by_spec(place, evaluate={"compare": apis}))
         assert (code, again["version"], again["note"]) == (0, "tiny/2", "already judged on this runtime")
     code, _, err = place.command("regate", "tiny/1", *by_spec(place))
     assert (code, "tiny/2: already judged on this runtime." in err) == (0, True)
@@ -115,6 +125,59 @@ def test_a_runtime_that_serves_worse_is_refused(place: Project, live: bool, besi
     assert (code, result["error"]["kind"]) == (10, "GateFailed")
     assert f"against {beside}" in result["error"]["why"]
     assert len(list_versions(place.store)) == 1
+
+
+@pytest.mark.parametrize(("live", "beside"), [(True, "production"), (False, "before")])
+def test_a_loss_that_too_few_items_of_before_place_says_what_limits(
+    place: Project, live: bool, beside: str
+) -> None:
+    """It was let through early and nobody can ask it more, so the candidate is asked no more either."""
+    place.push(evaluate_seconds=2)
+    released(place, rollout={"auto": live})
+    upgrade(place, 0.02)
+    code, result = regate(place, "tiny/1", *by_spec(place))
+    assert (code, result["error"]["kind"]) == (13, "Inconclusive")
+    assert f"{beside} was asked no more, and its runtime is gone from this machine" in result["error"]["why"]
+    assert asked(place) == [("source", 2, 2), ("candidate", 2, 1)]
+    code, result = regate(place, "tiny/1", *by_spec(place, evaluate={"seed": 1}))
+    assert (code, result["version"]) == (0, "tiny/2")
+
+
+def test_a_runtime_that_is_still_here_is_asked_the_rest(place: Project) -> None:
+    """An upgrade leaves it on the machine, so that what the new one loses can be placed."""
+    place.push(evaluate_seconds=2)
+    released(place, rollout={"auto": True})
+    keep_runtime(place)
+    upgrade(place, 0.02)
+    code, result = regate(place, "tiny/1", *by_spec(place))
+    assert (code, result["version"]) == (0, "tiny/2")
+    assert asked(place) == [("source", 2, 2), ("candidate", 2, 2), ("production", 1, 1)]
+
+
+def test_another_model_is_compared_with_production_on_the_runtime_that_is_here(place: Project) -> None:
+    """When what is kept of it is too little, and its own runtime gone; the finding says which it was."""
+    place.push(evaluate_seconds=2)
+    released(place, rollout={"auto": True})
+    upgrade(place, 0.0)
+    place.push(accuracy=0.93, evaluate_seconds=2)
+    version = get_version(place.store, released(place)["version"])
+    found = evidence_about(place.store, version, load_trust(place.home))
+    (verdict,) = (e.verdict for e in found if e.kind == "quality" and e.verdict)
+    assert [finding.name for finding in verdict.findings] == [
+        "source/items",
+        "production-on-new-runtime/items",
+    ]
+    assert asked(place)[-1] == ("production-on-new-runtime", 2, 2)
+
+
+def test_what_is_live_is_not_compared_with_itself(place: Project) -> None:
+    """Nothing is kept of what it scored on a runtime that is gone; on the one here it is the candidate."""
+    released(place, rollout={"auto": True})
+    upgrade(place, 0.0)
+    shutil.rmtree(place.home.cache / "report")
+    code, _ = regate(place, "tiny/1", *by_spec(place))
+    assert code == 0
+    assert [model for model, _, _ in asked(place)] == ["source", "candidate"]
 
 
 def test_what_cannot_be_judged_is_told(place: Project) -> None:
@@ -171,6 +234,9 @@ def test_evidence_says_by_which_suite_limits_and_load_to_judge(
     assert (told.suite, told.profile, told.seed, gates.load) == ("smoke", "strict", 7, None)
     assert told.fidelity is not None
     assert told.fidelity.model_dump() == limits
+    released(place, registry={"name": "other"}, evaluate={"seed": 3})  # another spec, the same weights
+    found = tuple(evidence_about(place.store, version, trust))
+    assert gates_behind(Case(version, found, datetime.now(UTC), trust)) == gates
     code, again = regate(place, "tiny/1")
     assert (code, again["note"]) == (0, "already judged on this runtime")
     changed = place.folder / "shipped"

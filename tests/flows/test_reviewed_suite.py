@@ -56,7 +56,9 @@ def test_people_judge_a_sheet_and_the_release_goes_on(place: Project) -> None:
     code, error = failed(place)
     assert code == 13
     assert "people have to judge 120 answers first (`verdict`)" in error["why"]
-    assert str(newest_run(place) / "review.jsonl") in error["next"]
+    assert error["review"] == str(newest_run(place) / "review.jsonl")
+    assert f"null of {error['review']}, name the file as evaluate.reviews, and run" in error["next"]
+    assert error["page"] == str(newest_run(place) / "gate.html")
     lines = sheet(place)
     assert len({(line["prompt"], line["answer"]) for line in lines}) == len(lines) == 120
     assert all(line == {**line, "verdict": None} and len(line) == 3 for line in lines)
@@ -66,6 +68,7 @@ def test_people_judge_a_sheet_and_the_release_goes_on(place: Project) -> None:
     code, error = failed(place, evaluate=half)
     assert (code, len(sheet(place))) == (13, 60)
     assert "people have to judge 60 answers first" in error["why"]
+    assert f"append its lines to {place.folder / 'reviews.jsonl'}, and run" in error["next"]
 
     named = fill_in(place, sheet(place))
     assert released(place, evaluate=named)["version"] == "tiny/1"

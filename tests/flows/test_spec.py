@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from eval_suites.fidelity import Limits
+from eval_suites.suite import find_suite
 from flows.spec import ReleaseSpec, Section, anchor, load_spec, parse_spec
 from flows.spec_gates import Fidelity
 from flows.translate import limits_of, plan_of, scan_policy_of, serve_config_of, waiver_of
@@ -154,6 +155,20 @@ def test_relative_paths_count_from_the_spec(tmp_path: Path) -> None:
     assert spec.evaluate.reviews == str(tmp_path / "reviews.jsonl")
     assert spec.serve.chat_template == str(tmp_path / "chat.jinja")
     assert spec.quantize.calibration == str(tmp_path / "quickstart" / "calibration.jsonl")
+
+
+def test_paths_that_lead_nowhere_are_for_their_readers(tmp_path: Path) -> None:
+    """Such as links in a circle."""
+    (tmp_path / "loop").symlink_to("loop")
+    value = example()
+    value["model"]["uri"] = "./loop/model"
+    value["evaluate"]["suite"] = "loop/mine.yaml"
+    value["evaluate"]["reviews"] = "loop"
+    (tmp_path / "spec.yaml").write_text(yaml.safe_dump(value))
+    spec = load_spec(tmp_path / "spec.yaml")
+    assert spec.evaluate.reviews == str(tmp_path / "loop")
+    with pytest.raises(UsageError, match=r"mine\.yaml cannot be read.*symbolic links"):
+        find_suite(spec.evaluate.suite)
 
 
 def test_a_suite_name_stays_a_name() -> None:

@@ -59,7 +59,7 @@ def test_a_whole_life_is_one_graph() -> None:
         "weights": "missing",
         "runtime": "signed",
         "serve configuration": "plain",
-        "quality": "pass",
+        "quality quick": "pass",
         "load": "pass",
         "scan": "pass",
         "approval": "pass",
@@ -98,7 +98,29 @@ def test_weights_taken_as_they_are_need_no_recipe_evidence() -> None:
 @pytest.mark.parametrize("outcome", list(Outcome))
 def test_a_gate_is_marked_with_its_verdict(outcome: Outcome) -> None:
     """Four values, shown as they are."""
-    assert marks(traced(signed_evidence(quality=outcome)))["quality"] == str(outcome)
+    assert marks(traced(signed_evidence(quality=outcome)))["quality quick"] == str(outcome)
+
+
+@pytest.mark.parametrize("outcome", list(Outcome))
+def test_each_suite_has_a_node_and_what_another_spec_asked_is_told_apart(outcome: Outcome) -> None:
+    """Gates hang on weights, runtime and serve configuration, which several specs may come to."""
+    made = signed_evidence()
+    own = next(e for e in made if e.kind == "quality")
+    facts = {"at": "2026-11-02T10:00:00+00:00", "run": "run-2", "suite": "hard"}
+    verdict = Verdict.of([finding("hard/x", outcome)])
+    other = Evidence(kind="quality", subject=VERSION.release_digest, verdict=verdict, facts=facts)
+    released = next(e for e in made if e.kind == "release")
+    listing = {**released.facts, "evidence": [str(own.digest)]}
+    stated = signed(replace(released, facts=listing), SIGNER, TRUST)
+    found = (*(e for e in made if e.kind != "release"), stated, signed(other, SIGNER, TRUST))
+    nodes = {node.title: node for node in traced(found).nodes if node.title.startswith("quality")}
+    assert [*nodes] == ["quality quick", "quality hard"]
+    assert (nodes["quality quick"].id, nodes["quality quick"].mark) == ("judged-quality", Mark.PASS)
+    told = nodes["quality hard"]
+    assert (told.id, told.summary.partition(":")[0]) == ("judged-quality-2", "of another spec")
+    decided = outcome in {Outcome.PASS, Outcome.FAIL}
+    assert told.mark == (Mark(outcome) if decided else Mark.DOUBTFUL)
+    assert ("was not published by it" in told.doubt) is not decided
 
 
 @pytest.mark.parametrize("kind", ["sanity", "fidelity"])
@@ -194,7 +216,7 @@ def test_evidence_that_does_not_count_marks_doubt_and_says_why(
     """Whatever its verdict is: a pass nobody vouches for is no pass."""
     quality = next(e for e in evidence_of(VERSION) if e.kind == "quality")
     spoilt, trust = spoil(quality)
-    node = next(n for n in traced((spoilt,), trust=trust).nodes if n.title == "quality")
+    node = next(n for n in traced((spoilt,), trust=trust).nodes if n.title == "quality quick")
     assert (node.mark, node.signer) == (Mark.DOUBTFUL, None)
     assert why in node.doubt
 

@@ -47,7 +47,7 @@ def evidence(
     assert subject
     facts = {"at": (NOW - age).isoformat(timespec="microseconds"), **facts}
     if kind == "release":
-        facts |= {"version": "tiny/3", "policy": str(digest("policy")), "evidence": []}
+        facts = {"version": "tiny/3", "policy": str(digest("policy")), "evidence": [], **facts}
     found = Evidence(kind=kind, subject=subject, verdict=Verdict.of([finding]), facts=facts)
     return signed(found, KEYS[by], TRUST)
 
@@ -244,6 +244,33 @@ def test_an_easy_suite_does_not_undo_a_hard_one() -> None:
     assert len(missing([*GATES, *found[:2]], live=LIVE)) == 0  # it was known before it went live
     since = evidence("quality", Outcome.FAIL, age=timedelta(days=1), suite="full")
     assert len(missing([*GATES, since, *found[1:]], live=LIVE)) == 1
+
+
+UNDECIDED = (Outcome.INCONCLUSIVE, Outcome.ERROR)
+
+
+@pytest.mark.parametrize("outcome", UNDECIDED)
+def test_another_specs_suite_that_could_not_tell_keeps_nothing_back(outcome: Outcome) -> None:
+    """The version was published by another suite, so releasing it again could not clear it; its no counts."""
+    own = evidence("quality", suite="easy")
+    found = [own, GATES[1], evidence("release", evidence=[str(own.digest)])]
+    unsure = evidence("quality", outcome, age=timedelta(), suite="hard")
+    assert missing([*found, unsure]) == []
+    failed = evidence("quality", Outcome.FAIL, age=timedelta(minutes=9), suite="hard")
+    assert missing([*found, failed]) == ["its quality gate hard said fail: because"]
+    assert missing([*found, failed, unsure]) == ["its quality gate hard said fail: because"]
+
+
+@pytest.mark.parametrize("outcome", UNDECIDED)
+def test_the_suite_that_a_version_was_published_by_has_to_tell(outcome: Outcome) -> None:
+    """Whoever releases it again asks that suite; where no statement says which it was, every suite has to."""
+    own = evidence("quality", suite="easy")
+    unsure = evidence("quality", outcome, age=timedelta(), suite="easy")
+    stated = evidence("release", evidence=[str(own.digest)])
+    assert len(missing([own, unsure, GATES[1], stated])) == 1
+    assert len(missing([own, evidence("quality", outcome, suite="hard"), *GATES[1:]])) == 1
+    untrusted = evidence("release", evidence=[str(own.digest)], by="stranger")
+    assert len(missing([own, evidence("quality", outcome, suite="hard"), *GATES[1:], untrusted])) == 1
 
 
 def test_signatures_are_counted_by_suite() -> None:

@@ -14,6 +14,7 @@ import json
 import math
 import os
 import random
+import signal
 import threading
 import time
 from collections.abc import Iterator
@@ -32,6 +33,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--error-rate", type=float, default=0.0, help="share of 500s before the first byte")
     parser.add_argument("--stream-error-rate", type=float, default=0.0, help="share of errors inside a 200")
     parser.add_argument("--die-after", type=int, default=0, help="requests until the process ends itself")
+    parser.add_argument("--killed", action="store_true", help="it dies by SIGKILL, as from outside")
     parser.add_argument("--forgets", type=float, default=0.0, help="share of tokens it expects no longer")
     parser.add_argument("--nan", action="store_true", help="the probabilities of texts are no numbers")
     parser.add_argument("--hang-after", type=int, default=0, help="requests; those after get no answer")
@@ -81,6 +83,9 @@ class Engine(ThreadingHTTPServer):
         with self.lock:
             self.served += 1
             if self.options.die_after and self.served > self.options.die_after:
+                if self.options.killed:
+                    os.kill(os.getpid(), signal.SIGKILL)
+                print("out of luck", flush=True)
                 os._exit(9)
             hangs = 0 < self.options.hang_after < self.served
             early = self.options.dead or self.random.random() < self.options.error_rate

@@ -43,7 +43,7 @@ def engine_result(
 
 def report(suite: Suite, right: Mapping[str, set[int]], **how: Any) -> EvalReport:
     """The same as a report."""
-    return EvalReport.from_engine(engine_result(suite, right, **how))
+    return EvalReport.from_json(engine_result(suite, right, **how))
 
 
 def scored(suite: Suite, scores: Mapping[str, Sequence[float]]) -> EvalReport:

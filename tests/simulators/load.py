@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from eval_suites.load_report import LoadReport
+from eval_suites.load_report import Death, LoadReport
 from eval_suites.load_result import Trial
-from eval_suites.load_runs import WARM_UP, LoadRun, runs_of
+from eval_suites.load_runs import TRIPLE, WARM_UP, LoadRun, runs_of
 from eval_suites.load_spec import LoadSpec
 
 LOAD = LoadSpec(peak_requests_per_second=10, seconds=20)
@@ -55,3 +55,9 @@ def report(*behaviours: Behaviour, load: LoadSpec = LOAD, seed: int = 0, **also:
     rng = np.random.default_rng(seed)
     runs = [run for run in runs_of(load, list(sides)) if run.step != WARM_UP]
     return LoadReport(tuple(trial(run, load, sides[run.side], rng) for run in runs), **also)
+
+
+def deaths(side: str, times: int, *, outside: bool = False) -> tuple[Death, ...]:
+    """A server that is lost so often at three times the peak."""
+    run = next(run for run in runs_of(LOAD, [side]) if run.step == TRIPLE)
+    return (Death(run=run, how="stopped answering at 3x", outside=outside),) * times

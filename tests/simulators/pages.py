@@ -74,14 +74,24 @@ def scanlines(png: bytes) -> list[bytes]:
 
 def pictured(html: str, folder: Path, *, width: int, height: int, dark: bool = False) -> list[bytes]:
     """What Chromium draws of a page, line by line; skips the test where there is no Chromium."""
-    chromium = need_program("chromium")
-    page, picture = folder / "page.html", folder / "page.png"
+    picture = folder / "page.png"
+    flags = ["--blink-settings=preferredColorScheme=0"] if dark else []
+    _chromium(html, folder, *flags, f"--window-size={width},{height}", f"--screenshot={picture}")
+    return scanlines(picture.read_bytes())
+
+
+def printed(html: str, folder: Path) -> int:
+    """How many sheets of paper Chromium prints a page on; skips the test where there is no Chromium."""
+    document = folder / "page.pdf"
+    _chromium(html, folder, f"--print-to-pdf={document}")
+    return len(re.findall(rb"/Type ?/Page\b", document.read_bytes()))
+
+
+def _chromium(html: str, folder: Path, *what: str) -> None:
+    chromium, page = need_program("chromium"), folder / "page.html"
     page.write_text(html, encoding="utf-8")
     quiet = ("sandbox", "first-run", "default-browser-check")
     off = ("gpu", "quic", "background-networking", "component-update", "sync", "dev-shm-usage")
     flags = ["--headless", *(f"--no-{name}" for name in quiet), *(f"--disable-{name}" for name in off)]
-    flags += ["--blink-settings=preferredColorScheme=0"] if dark else []
-    size, profile = f"--window-size={width},{height}", f"--user-data-dir={folder / 'profile'}"
-    command = [chromium, *flags, profile, size, f"--screenshot={picture}", page.as_uri()]
+    command = [chromium, *flags, f"--user-data-dir={folder / 'profile'}", *what, page.as_uri()]
     subprocess.run(command, check=True, capture_output=True, timeout=120)
-    return scanlines(picture.read_bytes())

@@ -251,6 +251,17 @@ def failed(place: Project, **sections: dict[str, Any]) -> tuple[int, dict[str, A
     return code, result["error"]
 
 
+def asked(place: Project) -> list[tuple[str, int, int]]:
+    """Per evaluation of the newest run: the model, how many looks it was to be asked, and how many it was."""
+    newest = max(place.home.runs.iterdir())
+    found = []
+    for path in sorted(newest.glob("evaluate_lm_eval-*/request.json"), key=lambda p: p.stat().st_mtime):
+        request: dict[str, Any] = json.loads(path.read_text())
+        looks = list(Path(request["looks_dir"]).glob("*.json"))
+        found.append((request["model"], len(request["looks"]), len(looks)))
+    return found
+
+
 def until(condition: Callable[[], object], seconds: float = 180) -> None:
     """Wait for a condition."""
     deadline = time.monotonic() + seconds

@@ -7,9 +7,16 @@ from pathlib import Path
 
 import pytest
 
+from tasks import completions
 from tests.simulators.released import TinyHome, tiny_home
 from tests.simulators.s3_faults import Faults, faulty_proxy
 from tests.simulators.s3_servers import S3Server, any_server, s3_server
+
+
+@pytest.fixture(autouse=True)
+def patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between two tries of a request hardly a pause."""
+    monkeypatch.setattr(completions, "_PAUSES", (0.01, 0.01, 0.01))
 
 
 @pytest.fixture

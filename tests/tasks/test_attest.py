@@ -38,9 +38,11 @@ def outcome(kind: Outcome, failure: FailureClass) -> Verdict:
     return Verdict.of([Finding(name="x", outcome=kind, message="because", failure_class=failure)])
 
 
-def attested(at: TinyHome, version: ModelVersion) -> list[Evidence]:
+def attested(
+    at: TinyHome, version: ModelVersion, gates: tuple[str, ...] = ("quality",), suite: str = "own"
+) -> list[Evidence]:
     place = Workplace(at.home, os.environ, Run(at.home, "run"))
-    attest.fn(place, version, load_manifest(at.store, version.weights_manifest), RUNTIME)
+    attest.fn(place, version, load_manifest(at.store, version.weights_manifest), RUNTIME, gates, suite)
     found = evidence_about(at.store, version, at.trust)
     return [e for e in found if e.kind == "release" and e.subject == version.record_digest]
 
@@ -68,6 +70,21 @@ def test_a_failure_found_meanwhile_is_in_the_summary(at: TinyHome) -> None:
     assert summary.verdict
     assert summary.verdict.outcome is Outcome.FAIL
     assert summary.verdict.reasons() == ["because"]
+
+
+def test_what_another_spec_found_is_not_in_the_summary(at: TinyHome) -> None:
+    """Its suite, and a gate that this release was not asked: they speak of the same weights, beside it."""
+    version, unsure = published(at), outcome(Outcome.INCONCLUSIVE, FailureClass.MODEL)
+    own = record(at.store, at.signer, said(version, "quality", passed("quality"), OLD, suite="own"))
+    record(at.store, at.signer, said(version, "quality", unsure, NEW, suite="strict"))
+    load = record(at.store, at.signer, said(version, "load", passed("load"), OLD))
+    (summary,) = attested(at, version)
+    assert (str(own) in summary.facts["evidence"], str(load) in summary.facts["evidence"]) == (True, False)
+    assert summary.verdict
+    assert summary.verdict.passed
+    assert [finding.message for finding in summary.verdict.findings] == ["quality own passed"]
+    asked = attested(at, version, ("quality", "load"))
+    assert any(str(load) in statement.facts["evidence"] for statement in asked)
 
 
 @pytest.mark.parametrize(("until", "expected"), [("2999-01-01", Outcome.PASS), ("2026-01-01", Outcome.ERROR)])

@@ -55,8 +55,8 @@ def test_what_may_pass_is_asked_again(status: int) -> None:
 
 
 def test_it_is_left_alone_for_as_long_as_it_wants() -> None:
-    """As its header says."""
-    with serving_chat(Chat(faults=[(429, {"Retry-After": "1"})])) as url:
+    """As its header says, if that is a number."""
+    with serving_chat(Chat(faults=[(429, {"Retry-After": "\u00b2"}), (429, {"Retry-After": "1"})])) as url:
         began = time.monotonic()
         assert asking(url).answer(HELLO) == "yes"
         assert time.monotonic() - began >= 1
@@ -97,11 +97,32 @@ def test_a_redirect_is_not_followed() -> None:
 
 @pytest.mark.parametrize(
     "body",
-    [b"", b"<html>hello</html>", b"[]", b'{"choices": []}', b'{"choices": [{"message": 1}]}', b"[" * 9999],
+    [
+        b"",
+        b"<html>hello</html>",
+        b"[]",
+        b'{"choices": []}',
+        b'{"choices": [{"message": 1}]}',
+        b"[" * 9999,
+        b'{"choices": [{"message": {"content": 5}}]}',
+        b'{"choices": [{"message": {"content": 0}}]}',
+        b'{"choices": [{"message": {"content": [{"type": "text", "text": "yes"}]}}]}',
+        b'{"model": 5, "choices": [{"message": {"content": "yes"}}]}',
+    ],
 )
 def test_what_is_no_completion_is_no_answer(body: bytes) -> None:
-    """It would count as a wrong answer of a model that was not there."""
+    """With a key or without: it would count as a wrong answer of a model that was not there."""
     assert "gave no chat completion" in refused(Chat(body=body)).what
+    assert "gave no chat completion" in refused(Chat(body=body), key="").what
+
+
+def test_half_a_character_is_replaced() -> None:
+    """No file could hold it, and neither the answer nor the name may end a release."""
+    chat = Chat(answer=lambda _messages: "yes\ud800", name="big\ud800")
+    with serving_chat(chat) as url:
+        client = asking(url)
+        assert client.answer(HELLO) == "yes?"
+    assert client.models == {"big?"}
 
 
 def test_silence_ends() -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +40,7 @@ from tests.simulators.tiny_llama import write_tiny_llama
 from tests.simulators.weights import safetensors
 
 RELEASE = Digest.of_json("a release")
-PAGE = GatePage(name="tiny", at=datetime(2026, 11, 3, tzinfo=UTC), judged={"release": RELEASE})
+PAGE = GatePage(name="tiny", judged={"release": RELEASE})
 LAYER = "model.layers.0.self_attn.q_proj"
 
 

@@ -1,7 +1,10 @@
 """Engines run for real: toy ones, in this interpreter, through the protocol that the real ones use."""
 
+import json
 import os
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -41,7 +44,45 @@ def test_other_objects_reach_who_listens() -> None:
     listen = engine_run.listener(lambda _message, _fraction: None, others.append)
     for line in ('{"look": "0001.json"}', '{"progress": 0.5}', "words", "[1]"):
         listen(line)
+    for odd in ('{"progress": null}', '{"progress": "half"}', f'{{"progress": {10**400}}}', '{"x":' * 99999):
+        listen(odd)
     assert others == [{"look": "0001.json"}]
+
+
+@pytest.mark.parametrize(
+    "read",
+    [
+        lambda: Path("gone.json").read_bytes(),
+        lambda: json.loads("{"),
+        lambda: {}["look"],
+        lambda: len(5),
+        lambda: float(10**400),
+        lambda: (5).strip,
+    ],
+)
+def test_what_an_engine_wrote_is_read_or_told(read: Callable[[], object]) -> None:
+    """Whatever is wrong with it: whose it is, why, and where its log lies."""
+    with pytest.raises(InfrastructureError) as told, engine_run.reading("toy", Path("runs/1/toy.log")):
+        read()
+    assert str(told.value).startswith("what the engine toy wrote cannot be read. ")
+    assert "runs/1/toy.log" in told.value.next_step
+    assert told.value.why
+
+
+def test_the_first_thing_that_is_wrong_is_the_one_that_is_told() -> None:
+    """What a program says until it is ended is not heard: it would be told in place of the reason."""
+    heard: list[object] = []
+
+    def refuse(line: object) -> None:
+        heard.append(line)
+        time.sleep(0.5)  # while it goes on
+        raise ValueError(f"number {len(heard)}")
+
+    program = "import time\nfor n in range(3): print('{\"look\": 1}', flush=True); time.sleep(0.05)"
+    listen = engine_run.listener(lambda _message, _fraction: None, refuse)
+    with pytest.raises(ValueError, match="number 1"):
+        run_process([sys.executable, "-c", program], log=listen, timeout=30, env={})
+    assert len(heard) == 1
 
 
 def test_result_and_progress_come_back(tmp_path: Path) -> None:

@@ -32,6 +32,7 @@ for listening in (server, other):
 tasks = load_engine("lm_eval_tasks")
 reader = load_engine("read_lm_eval")
 asker = load_engine("evaluate_lm_eval")
+samples = load_engine("lm_eval_samples")
 
 
 @pytest.mark.parametrize(("server", "said"), [("server", "reached refused"), ("none", "refused refused")])
@@ -103,22 +104,76 @@ def test_a_text_is_a_prompt_with_its_right_answer(
     assert reader.text_of(task, {}) == text
 
 
+SAMPLE = {
+    "doc_id": 0,
+    "doc_hash": "d",
+    "prompt_hash": "p",
+    "metrics": ["acc", "f1"],
+    "acc": 1.0,
+    "f1": (1, 0),
+    "arguments": [("a prompt", " yes")],
+    "resps": [[(-0.5, True)]],
+}
+
+
 def test_a_score_is_the_chosen_metrics() -> None:
     """A metric without a number for each item cannot be compared item by item."""
-    sample = {
-        "doc_id": 0,
-        "doc_hash": "d",
-        "prompt_hash": "p",
-        "metrics": ["acc", "f1"],
-        "acc": 1.0,
-        "f1": (1, 0),
-        "arguments": [("a prompt", " yes")],
-        "resps": [[(-0.5, True)]],
-    }
-    assert asker.sample_of("facts", sample)["value"] == 1.0
-    assert asker.sample_of("facts", {**sample, "f2": 0.5}, "f2")["value"] == 0.5
+    assert asker.sample_of("facts", SAMPLE)["value"] == 1.0
+    assert asker.sample_of("facts", {**SAMPLE, "f2": 0.5}, "f2")["value"] == 0.5
     with pytest.raises(Exception, match="gives no number per item"):
-        asker.sample_of("facts", sample, "f1")
+        asker.sample_of("facts", SAMPLE, "f1")
+
+
+def test_a_score_beyond_1_is_the_suites_mistake() -> None:
+    """A metric from 0 to 100 is told by its name; no number at all is a request that failed, for the gate."""
+    for value in (37.5, -0.1):
+        with pytest.raises(Exception, match=f"rouge1 of news gives item 0 the score {value}") as raised:
+            asker.sample_of("news", {**SAMPLE, "rouge1": value}, "rouge1")
+        assert raised.value.failure == "config"
+        assert "scores each item from 0 to 1" in raised.value.next_step
+    assert asker.sample_of("news", {**SAMPLE, "rouge1": float("nan")}, "rouge1")["value"] is None
+
+
+def test_a_metric_is_judged_in_its_own_direction() -> None:
+    """Turned round, a model that got worse would pass; where lm-eval says nothing, the suite does."""
+    asked = {"lm_eval": "crows_pairs_english", "metric": "pct_stereotype", "higher_is_better": True}
+    with pytest.raises(Exception, match="pct_stereotype of which less is better") as raised:
+        reader.check_metric({"pct_stereotype": False}, asked)
+    assert raised.value.failure == "config"
+    assert raised.value.next_step.startswith("write `higher_is_better: false` in the task")
+    with pytest.raises(Exception, match="of which more is better"):
+        reader.check_metric({"pct_stereotype": True}, {**asked, "higher_is_better": False})
+    for direction in (True, None):
+        reader.check_metric({"pct_stereotype": direction}, asked)
+
+
+class Client:
+    """lm-eval's, with a token for each word."""
+
+    max_length, _max_gen_toks = 99, 50
+    tok_encode = staticmethod(str.split)
+
+
+def test_a_prompt_that_is_cut_is_another_prompt() -> None:
+    """As long as it fits its hash is lm-eval's; cut to another length, it is told from one that was not."""
+    long = "word " * 90
+
+    def hashed(length: int, *arguments: tuple[object, ...]) -> str:
+        client = Client()
+        client.max_length = length
+        sample = {**SAMPLE, "arguments": arguments}
+        return str(asker.sample_of("facts", sample, model=client)["prompt_hash"])
+
+    assert hashed(99, (long, " yes"), (long, " no")) == hashed(200, (long, " yes")) == "p"
+    assert hashed(80, (long, " yes")) == hashed(80, (long, " no")) != "p"
+    assert len({hashed(length, (long, " yes")) for length in (70, 80, 99)}) == 3
+    assert hashed(90, (long, ""), (long, " and more")) != "p"
+
+
+def test_a_prompt_is_cut_to_leave_room_for_the_answer() -> None:
+    """As many tokens as its task says, or lm-eval's own number."""
+    for settings, room in (({}, 49), ({"max_gen_toks": 9}, 0)):
+        assert samples.room_if_cut(Client(), "word " * 90, settings) == room
 
 
 def test_answers_leave_room_for_prompts() -> None:

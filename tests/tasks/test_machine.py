@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tasks.machine import gpu_memory, this_machine, visible
+from tasks.machine import gpu_memory, out_of_memory_kills, this_machine, visible
 
 GPUS = [("GPU-aaaa1111", 10), ("GPU-aabb2222", 20), ("GPU-cccc3333", 30)]
 
@@ -75,3 +75,8 @@ def test_without_a_driver_nothing_is_known(monkeypatch: pytest.MonkeyPatch) -> N
     """As on a machine without GPUs."""
     monkeypatch.setenv("PATH", "")
     assert gpu_memory([11]) is None
+
+
+def test_kills_for_lack_of_memory_are_counted_where_the_kernel_tells() -> None:
+    """It may be none, and does not fall."""
+    assert 0 <= out_of_memory_kills() <= out_of_memory_kills()

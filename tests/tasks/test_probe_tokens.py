@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from http.server import ThreadingHTTPServer
 from pathlib import Path
@@ -96,6 +96,23 @@ class Dead(Probed):
 
     def answer(self, said: dict[str, Any]) -> None:
         self._reply(500, {"error": {"message": "boom", "code": 500}})
+
+
+class Passing(Probed):
+    """A server that does not answer a text the first time, in one way or another that may pass."""
+
+    ways = (429, 500, 502, 503, 504, None)
+
+    def answer(self, said: dict[str, Any]) -> None:
+        prompts = [body["prompt"] for body in self.server.asked]
+        text = "".join(map(chr, said["prompt_token_ids"][1:]))
+        if prompts.count(text) > 1:
+            return super().answer(said)
+        status = self.ways[TEXTS.index(text) % len(self.ways)]
+        if status:
+            return self._reply(status, {"error": {"message": "later"}})
+        self.close_connection = True  # without a word
+        return None
 
 
 class Cut(Probed):
@@ -195,6 +212,23 @@ def test_a_server_that_cannot_say_is_no_fault_of_the_model(handler: type[Probed]
     with pytest.raises(InfrastructureError, match=reason) as error:
         probed(handler)
     assert "serve-candidate.log" in error.value.next_step
+
+
+def test_what_may_pass_is_asked_again() -> None:
+    """Overload, a restart behind a proxy, a connection that broke: every text is answered in the end."""
+    with served(Passing) as (endpoint, server):
+        said = probe_tokens(endpoint, TEXTS[:18], 2048)
+    assert [text.tokens.tolist() for text in said] == [[1, *map(ord, text)] for text in TEXTS[:18]]
+    assert len(server.asked) == 2 * 18
+
+
+def test_what_may_not_pass_is_asked_once() -> None:
+    """It would be the same again: another request, or a model with no numbers to say."""
+    for handler in (TooMany, NoJson):
+        with served(handler) as (endpoint, server):
+            with suppress(InfrastructureError):
+                probe_tokens(endpoint, TEXTS[:1], 2048)
+            assert len(server.asked) == 1
 
 
 def test_a_server_that_is_gone_is_no_fault_of_the_model() -> None:

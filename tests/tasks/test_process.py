@@ -268,6 +268,19 @@ def test_a_background_server_ends_with_its_block_however_it_ends(tmp_path: Path)
     assert gone(int(log.read_text().split()[-1]))
 
 
+def test_a_background_server_can_be_ended_before_its_block(tmp_path: Path) -> None:
+    """With its grandchildren; how it ended can still be asked, and again is no matter."""
+    log = tmp_path / "log"
+    with background_process([PYTHON, "-c", WITH_GRANDCHILD], log_file=log) as server:
+        deadline = time.monotonic() + 60
+        while not server.tail() and time.monotonic() < deadline:
+            time.sleep(0.02)
+        server.end()
+        assert gone(int(log.read_text().split()[-1]))
+        assert server.poll() == -signal.SIGTERM
+        server.end()
+
+
 def test_a_background_server_never_waits_for_its_reader(tmp_path: Path) -> None:
     """More output than a pipe holds is taken while nobody looks."""
     code = "import time\nfor i in range(20000): print('x' * 60)\nprint('done')\ntime.sleep(60)"

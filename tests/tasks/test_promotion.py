@@ -211,4 +211,4 @@ def test_a_record_that_another_hand_wrote_first_is_not_signed(at: TinyHome) -> N
     overwrite(at, replace(version, source_set=digest("a better source")))
     found = get_version(at.store, "tiny/1")
     with pytest.raises(Refused, match=r"tiny/1 is not signed.*says its source is"):
-        attest.fn(workplace(at), found, None, None)  # type: ignore[arg-type]
+        attest.fn(workplace(at), found, None, None, [], "")  # type: ignore[arg-type]

@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from eval_suites.beside import RANKED
-from eval_suites.report import EvalReport
+from eval_suites.report import EvalReport, pair
 from eval_suites.suite import Suite, load_suite
 from eval_suites.suite_spec import NamedTask
 from registry.errors import UsageError
@@ -133,7 +133,25 @@ def test_a_task_is_read_once_and_asked_offline(hub: HubSimulator, place: Workpla
     prompts = [prompt for body in likes_a.asked for prompt in body["prompt"]]
     asked_as_chat = [prompt for prompt in prompts if prompt[0] == VOCABULARY["word9"]]
     assert len(asked_as_chat) == len(prompts) / 2 == 12 * 4
+    assert [task.cost.of(12).requests for task in suite.tasks if task.cost] == [12 * 4, 12 * 4]
     assert {len(prompt) for prompt in asked_as_chat} < {len(prompt) for prompt in prompts}
+
+
+def test_prompts_that_are_cut_otherwise_do_not_pair(
+    hub: HubSimulator, place: Workplace, tmp_path: Path
+) -> None:
+    """Served with other lengths, two models are asked the same as long as the prompts fit both."""
+    suite = open_suite(place, written(tmp_path, hub, ARC))
+    lengths, whole = (20, 21, 200, 2048), range(12)
+    found = {
+        length: ask(place, suite, tmp_path / str(length), Model(bool), served_with(max_model_len=length))
+        for length in lengths
+    }
+    items = {length: found[length].items["arc"] for length in lengths}
+    assert pair(items[2048], items[200]).drifted == ()
+    assert pair(items[200], items[20]).drifted == tuple(whole)
+    assert pair(items[20], items[21]).drifted == tuple(whole)
+    assert pair(items[20], items[20]).drifted == ()
 
 
 def test_answers_for_people_are_kept_whole(place: Workplace, tmp_path: Path) -> None:
@@ -161,6 +179,7 @@ def test_what_lm_eval_has_not_is_the_suites_mistake(tmp_path: Path) -> None:
         {"lm_eval": "squadv2"},
         {"lm_eval": "humaneval"},
         {**task, "metric": "f1"},
+        {**task, "higher_is_better": False},
         {**task, "filter": "strict"},
         {**task, "few_shot": 5},
         {**task, "cluster": "page"},
@@ -174,6 +193,7 @@ def test_what_lm_eval_has_not_is_the_suites_mistake(tmp_path: Path) -> None:
         "The dataset of squadv2 cannot be pinned: its `class` gets it by code of its own",
         "nothing wrong",
         "lm-eval's task arc_challenge has no metric f1: it has acc, acc_norm",
+        "lm-eval's task arc_challenge has a metric acc of which more is better: the suite takes ",
         "lm-eval's task arc_challenge has no filter strict: it has none",
         "lm-eval's task arc_challenge cannot show 5 worked examples: there are 5",
         "lm-eval's task arc_challenge has items without the field page: they have id, question, ",
@@ -219,6 +239,8 @@ def test_an_answer_longer_than_the_context_is_told(
         "dataset_commit": commit,
     }
     suite = open_suite(place, written(tmp_path, hub, task))
+    assert suite.tasks[0].cost
+    assert suite.tasks[0].cost.of(4).generated_tokens == 4 * 256
     model = Model(lambda _prompt: True, lambda _prompt: " so #### 3")
     report = ask(place, suite, tmp_path, model, served_with())
     assert {item.value for item in report.items["arc"]} == {1.0}

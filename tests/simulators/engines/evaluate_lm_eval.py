@@ -32,10 +32,12 @@ def main() -> None:
     body = json.dumps({"model": request["model"], "prompt": "Hello", "max_tokens": 1}).encode()
     ask = urllib.request.Request(request["base_url"], body, {"Content-Type": "application/json"})
     urllib.request.urlopen(ask, timeout=10).close()
+    with urllib.request.urlopen(request["base_url"], timeout=10) as told:
+        server = json.loads(told.read())["name"]
     config = json.loads((Path(request["tokenizer_dir"]) / "config.json").read_text())
     simulate = config.get("simulate", {})
     upgrade = Path(__file__).resolve().parent / "upgrade.json"
-    lost = json.loads(upgrade.read_text())["lost"] if upgrade.exists() else 0.0
+    lost = json.loads(upgrade.read_text())["lost"] if server == "upgraded" else 0.0
     accuracy = simulate.get("accuracy", 0.95) - lost - _lost(config, simulate)
     for number, look in enumerate(request["looks"]):
         time.sleep(simulate.get("evaluate_seconds", 0.0) / len(request["looks"]))

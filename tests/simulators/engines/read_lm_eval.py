@@ -43,6 +43,7 @@ def _held(task: dict[str, Any]) -> dict[str, Any]:
         "docs": hashlib.sha256(text.encode()).hexdigest(),
         "clusters": [row[task["cluster"]] for row in rows] if task["cluster"] else [],
         "texts": [row["question"] for row in rows],
+        "cost": {"requests": 4.0, "characters": 100.0, "generated": 4.0},
     }
 
 
