@@ -131,5 +131,5 @@ def _compared(suite: Suite, plan: Plan, task: EvalTask, candidate: EvalReport, a
 
 def _bound(suite: Suite, plan: Plan, task: EvalTask, items: int) -> float:
     """The z of the look after so many items: the candidate's judge chose when to stop."""
-    counts = plan.counts(task.name)
-    return boundaries([count / counts[-1] for count in counts], suite.alpha)[counts.index(items)]
+    look = plan.counts(task.name).index(items)
+    return boundaries(plan.fractions(task.name), suite.alpha)[look]

@@ -147,8 +147,8 @@ def _looked(
     suite, task, plan = setting.suite, setting.task, setting.plan
     baseline, candidate = goods
     clusters = [task.cluster_of(item.doc_id) for item in items]
-    counts = plan.counts(task.name)
-    for n, z in zip(counts, boundaries([count / counts[-1] for count in counts], suite.alpha), strict=True):
+    limits = boundaries(plan.fractions(task.name), suite.alpha)
+    for n, z in zip(plan.counts(task.name), limits, strict=True):
         tally = tally_of(candidate[:n] - baseline[:n], clusters[:n])
         gain = _gain(tally, margin, z) if doubts_gain else Outcome.PASS
         open_yet = gain is Outcome.INCONCLUSIVE or decide(tally, margin, z) is Outcome.INCONCLUSIVE

@@ -60,11 +60,6 @@ def to_words(value: float) -> str:
     return f"{value:.0f}" if value >= 1000 else f"{value:.4g}"
 
 
-def percent(share: float) -> str:
-    """To three digits."""
-    return f"{100 * share:.3g} %"
-
-
 def figures_of(trial: Trial, load: LoadSpec) -> dict[str, float]:
     """Every figure of a run by its name; times in milliseconds, the others per second or as shares."""
     times = {"ttft": trial.ttft, "tpot": trial.tpot, "e2e": trial.e2e}

@@ -20,7 +20,7 @@ from judging.unit import Unit
 from judging.verdict import FailureClass, Finding, Outcome
 from registry.version import ServeConfig
 
-_MEBIBYTE, _GIBIBYTE = 1 << 20, 1 << 30
+_MEBIBYTE = 1 << 20
 _STEP = 2048  # tokens; vLLM takes up to 16384 on accelerators of 70 GiB and more, which have the room
 _BYTES = 2  # of a number: float16 and bfloat16, the only precisions a spec can name
 
@@ -138,8 +138,8 @@ def _unknown() -> Finding:
 
 def _weights_alone(weights: int, room: int, missing: list[str]) -> Finding:
     """Of a model whose cache nobody knows: only its weights can say no, and nothing can say yes."""
-    fits = weights <= room
-    said = f"{_gib(weights)} of weights alone, of the {_gib(room)} that the server may take"
+    fits, says = weights <= room, Unit.BYTES.says
+    said = f"{says(weights)} of weights alone, of the {says(room)} that the server may take"
     advice = (
         f"; config.json does not say {', '.join(missing)}, so nobody knows what the cache takes: say"
         " load.cache_bytes_per_token (vLLM prints the memory and the tokens of its cache when it starts)"
@@ -159,11 +159,11 @@ def _weights_alone(weights: int, room: int, missing: list[str]) -> Finding:
 
 def _fits(load: LoadSpec, serve: ServeConfig, need: Need, room: int) -> Finding:
     at_once = _concurrency(load, serve)
-    fits = need.total <= room
+    fits, says = need.total <= room, Unit.BYTES.says
     said = (
-        f"{_gib(need.weights)} of weights, {_gib(need.cache)} of cache for {at_once} requests of"
-        f" {serve.max_model_len} tokens and about {_gib(need.activations)} of activations,"
-        f" {_gib(need.total)} of the {_gib(room)} that the server may take"
+        f"{says(need.weights)} of weights, {says(need.cache)} of cache for {at_once} requests of"
+        f" {serve.max_model_len} tokens and about {says(need.activations)} of activations,"
+        f" {says(need.total)} of the {says(room)} that the server may take"
     )
     left = room - need.weights - need.activations
     possible = max(0, left // max(1, need.cache // at_once))
@@ -178,7 +178,3 @@ def _fits(load: LoadSpec, serve: ServeConfig, need: Need, room: int) -> Finding:
         unit=Unit.BYTES,
         failure_class=None if fits else FailureClass.CONFIG,
     )
-
-
-def _gib(size: int) -> str:
-    return f"{size / _GIBIBYTE:.3g} GiB"

@@ -11,7 +11,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from eval_suites.load_figures import Spread, percent, spread, to_words
+from eval_suites.load_figures import Spread, spread
 from eval_suites.load_runs import AGAIN, CANDIDATE, DOUBLE, FACTORS, PEAK, TRIPLE
 from eval_suites.load_spec import LoadSpec
 from judging.unit import Unit
@@ -41,7 +41,7 @@ class Objectives:
         """What is answered well at twice the peak, and that nothing breaks there and at three times of it."""
         yield from self._goodput()
         for step in (DOUBLE, TRIPLE):
-            yield self._within(step, "broken", "broken_rate", self.load.max_error_rate, percent)
+            yield self._within(step, "broken", "broken_rate", self.load.max_error_rate, Unit.SHARE)
 
     def recovered(self) -> Iterator[Finding]:
         """The objectives at the peak once more, and that answers take no longer than they did before."""
@@ -60,13 +60,14 @@ class Objectives:
     def _objectives(self, step: str) -> Iterator[Finding]:
         load = self.load
         for name, bound in load.latencies.items():
-            yield self._within(step, name, f"{name}_ms", bound, _ms)
+            yield self._within(step, name, f"{name}_ms", bound, Unit.MILLISECONDS)
         if load.min_goodput is not None:
-            yield self._within(step, "missed", "missed_rate", 1 - load.min_goodput, percent)
-        yield self._within(step, "errors", "error_rate", load.max_error_rate, percent)
+            yield self._within(step, "missed", "missed_rate", 1 - load.min_goodput, Unit.SHARE)
+        yield self._within(step, "errors", "error_rate", load.max_error_rate, Unit.SHARE)
 
-    def _within(self, step: str, name: str, figure: str, bound: float, says: Says) -> Finding:
+    def _within(self, step: str, name: str, figure: str, bound: float, unit: Unit) -> Finding:
         """One figure against its bound."""
+        says = unit.says
         seen = {side: spread(self._values(figure, side, step)) for side in self._sides(step)}
         mine, theirs = seen[CANDIDATE], seen.get(self.baseline or "")
         outcome = _place(mine, bound)
@@ -80,7 +81,7 @@ class Objectives:
             candidate=_finite(mine.median),
             bound=bound,
             failure_class=_fault(outcome, theirs, bound),
-            unit=Unit.MILLISECONDS if figure.endswith("_ms") else Unit.SHARE,
+            unit=unit,
         )
 
     def _beside(self, step: str, name: str, figure: str) -> Iterator[Finding]:
@@ -185,10 +186,6 @@ def _range(seen: Spread, says: Says) -> str:
 
 def _finite(value: float) -> float | None:
     return value if math.isfinite(value) else None
-
-
-def _ms(value: float) -> str:
-    return f"{to_words(value)} ms"
 
 
 def _times(value: float) -> str:

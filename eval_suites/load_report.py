@@ -10,7 +10,7 @@ from statistics import median
 from typing import Any
 
 from eval_suites.load_cost import Throughput, cost_lines
-from eval_suites.load_figures import figures_of, percent, to_words
+from eval_suites.load_figures import figures_of, to_words
 from eval_suites.load_result import Trial
 from eval_suites.load_runs import BATCHING, CANDIDATE, FACTORS, UNBATCHED, LoadRun
 from eval_suites.load_spec import PERCENTILES, LoadSpec
@@ -211,4 +211,4 @@ def _cell(value: float | None) -> str:
 
 
 def _percent(share: float | None) -> str:
-    return "-" if share is None else percent(share)
+    return "-" if share is None else Unit.SHARE.says(share)

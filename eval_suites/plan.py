@@ -38,6 +38,11 @@ class Plan:
         """How many items of a task have been asked at each look that brings some of them, rising."""
         return tuple(accumulate(len(look[task]) for look in self.looks if look[task]))
 
+    def fractions(self, task: str) -> tuple[float, ...]:
+        """The same as shares of all that it is asked: what ``judging.looks.boundaries`` spends alpha by."""
+        counts = self.counts(task)
+        return tuple(count / counts[-1] for count in counts)
+
     def items(self, task: str) -> int:
         """How many items of a task are asked at most."""
         return sum(len(look[task]) for look in self.looks)

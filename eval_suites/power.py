@@ -53,11 +53,10 @@ def passes_all(powers: Iterable[Sequence[Power]]) -> tuple[float, ...]:
 
 def power_of(suite: Suite, task: EvalTask, plan: Plan) -> tuple[Power, ...]:
     """What a task of the suite can tell by this plan, for each of ``FLIPS``."""
-    counts = plan.counts(task.name)
-    fractions = [count / counts[-1] for count in counts]
+    fractions = plan.fractions(task.name)
     size = cluster_size(Counter(map(task.cluster_of, plan.asked(task.name, len(plan.looks)))).values())
-    test = _Test(task.spec.margin, size, tuple(fractions), boundaries(fractions, suite.alpha))
-    return tuple(_power(test, counts[-1], flips, suite.spec.power) for flips in FLIPS)
+    test = _Test(task.spec.margin, size, fractions, boundaries(fractions, suite.alpha))
+    return tuple(_power(test, plan.items(task.name), flips, suite.spec.power) for flips in FLIPS)
 
 
 @dataclass(frozen=True)
